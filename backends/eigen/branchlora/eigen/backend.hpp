@@ -1,0 +1,229 @@
+/// @file
+/// The Eigen backend: the reference of every other one.
+#pragma once
+
+#include "branchlora/eigen/eigen.hpp"
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <type_traits>
+
+#include "branchlora/core/backend.hpp"
+#include "branchlora/eigen/attention.hpp"
+#include "branchlora/eigen/packed_gemm.hpp"
+#include "branchlora/eigen/parallel.hpp"
+#include "branchlora/eigen/skinny.hpp"
+#include "branchlora/eigen/team.hpp"
+
+namespace branchlora::eigen {
+
+/// Models `branchlora::Backend` on host memory, with OpenMP threads inside each primitive. Any
+/// number of threads gives the same bits: work is cut only where the cut cannot change a sum.
+template <std::floating_point T = float>
+class Backend {
+ public:
+  using Scalar = T;
+
+  /// A frozen weight, packed for both directions in float, as it is in double.
+  struct FrozenWeight {
+    MatrixView<const T> weight;
+    std::shared_ptr<const PackedMatrix<float>> forward, backward;
+    std::shared_ptr<const PackedMatrix<bfloat16>> forward16, backward16;
+  };
+
+  explicit Backend(int threads = 1) { set_threads(threads); }
+
+  int threads() const { return threads_; }
+  /// Takes effect from the next primitive on.
+  void set_threads(int threads) {
+    expect(threads >= 1, "threads of the Eigen backend: expected at least 1, found {}", threads);
+    threads_ = threads;
+  }
+
+  void* allocate(std::size_t bytes) {
+    return ::operator new(bytes, std::align_val_t{64});
+  }
+  void release(void* pointer) noexcept { ::operator delete(pointer, std::align_val_t{64}); }
+  void upload(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
+  void download(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
+
+  void fill(MatrixView<T> m, T value) {
+    for (Index i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, value);
+  }
+  void copy(MatrixView<const T> from, MatrixView<T> to) {
+    expect_shape(to, from.rows, from.cols, "the target of a copy");
+    for (Index i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
+  }
+
+  /// c = alpha op(a) op(b) + beta c. Rows of c are cut at multiples of 32 and never into fewer
+  /// than 32, which keeps every element in the same place of the same kernel of Eigen: it has
+  /// others for a single row and for small products.
+  void gemm(Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
+            MatrixView<T> c) {
+    const Index inner = op_a == Op::none ? a.cols : a.rows;
+    expect_shape(a, op_a == Op::none ? c.rows : inner, op_a == Op::none ? inner : c.rows,
+                 "the first factor of a product");
+    expect_shape(b, op_b == Op::none ? inner : c.cols, op_b == Op::none ? c.cols : inner,
+                 "the second factor of a product");
+    const Index blocks = std::max<Index>(c.rows / 32, 1);
+    parallel_blocks(blocks, 1, threads_, [&](Index first_block, Index last_block) {
+      const Index first = 32 * first_block;
+      const Index n = (last_block == blocks ? c.rows : 32 * last_block) - first;
+      auto cm = detail::map(c.middle_rows(first, n));
+      if (beta == T(0)) {
+        cm.setZero();
+      } else if (beta != T(1)) {
+        cm *= beta;
+      }
+      const auto bm = detail::map(b);
+      if (op_a == Op::none) {
+        const auto am = detail::map(a.middle_rows(first, n));
+        if (op_b == Op::none) {
+          cm.noalias() += alpha * (am * bm);
+        } else {
+          cm.noalias() += alpha * (am * bm.transpose());
+        }
+      } else {
+        const auto am = detail::map(a.middle_cols(first, n));
+        if (op_b == Op::none) {
+          cm.noalias() += alpha * (am.transpose() * bm);
+        } else {
+          cm.noalias() += alpha * (am.transpose() * bm.transpose());
+        }
+      }
+    });
+  }
+
+  template <class Body>
+  void for_each(Index n, Body body) {
+    parallel_blocks(n, 1024, threads_, [&](Index first, Index last) {
+      const Team<T> team;
+      team.loop(last - first, [&](Index i) { body(first + i); });
+    });
+  }
+
+  template <class Body>
+  void for_rows(Index n, Body body) {
+    parallel_blocks(n, 4, threads_, [&](Index first, Index last) {
+      for (Index i = first; i < last; ++i) body(Team<T>{}, i);
+    });
+  }
+
+  template <class F>
+  void reduce_columns(Index rows, Index cols, F f, T* out, bool add) {
+    parallel_blocks(cols, 16, threads_, [&](Index first, Index last) {
+      if (!add) std::fill(out + first, out + last, T(0));
+      for (Index r = 0; r < rows; ++r) {
+#pragma GCC ivdep
+        for (Index c = first; c < last; ++c) out[c] += f(r, c);
+      }
+    });
+  }
+
+  template <class Target>
+  void scatter_add_rows(MatrixView<const T> from, MatrixView<T> to, T scale, Target target) {
+    parallel_blocks(to.cols, 16, threads_, [&](Index first, Index last) {
+      for (Index i = 0; i < from.rows; ++i) {
+        const Index row = target(i);
+        if (row < 0) continue;
+        const T* f = from.row(i);
+        T* t = to.row(row);
+#pragma GCC ivdep
+        for (Index c = first; c < last; ++c) t[c] += scale * f[c];
+      }
+    });
+  }
+
+  template <class F>
+  double sum(Index n, F f) {
+    return Team<double>{}.sum(n, [&](Index i) { return static_cast<double>(f(i)); });
+  }
+
+  void skinny_dot(MatrixView<const T> x, MatrixView<const T> w, T scale, MatrixView<T> u, bool add,
+                  Chosen chosen = {}) {
+    eigen::skinny_dot(x, w, scale, u, add, chosen, threads_);
+  }
+  void skinny_axpy(MatrixView<const T> u, MatrixView<const T> w, T scale, MatrixView<T> y, bool add,
+                   Chosen chosen = {}) {
+    eigen::skinny_axpy(u, w, scale, y, add, chosen, threads_);
+  }
+  void skinny_outer(MatrixView<const T> u, MatrixView<const T> x, T scale, MatrixView<T> g,
+                    bool add, Chosen chosen = {}) {
+    eigen::skinny_outer(u, x, scale, g, add, chosen, threads_);
+  }
+
+  /// `weight` (out x in) must stay alive and unchanged for as long as the result is used.
+  FrozenWeight freeze(MatrixView<const T> weight, Storage storage) {
+    FrozenWeight f{weight, {}, {}, {}, {}};
+    if constexpr (std::is_same_v<T, float>) {
+      const detail::RowMajor<float> transposed = detail::map(weight).transpose();
+      const MatrixView<const float> t(transposed.data(), weight.cols, weight.rows);
+      if (storage == Storage::full) {
+        f.forward = std::make_shared<const PackedMatrix<float>>(t);
+        f.backward = std::make_shared<const PackedMatrix<float>>(weight);
+      } else {
+        f.forward16 = std::make_shared<const PackedMatrix<bfloat16>>(t);
+        f.backward16 = std::make_shared<const PackedMatrix<bfloat16>>(weight);
+      }
+    } else {
+      expect(storage == Storage::full, "frozen weights in bfloat16: the backend must be of float");
+    }
+    return f;
+  }
+
+  /// y = x w^T.
+  void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y) {
+    frozen_product(x, w, w.forward, w.forward16, Op::transpose, y, false);
+  }
+
+  /// dx (+)= dy w.
+  void frozen_backward(MatrixView<const T> dy, const FrozenWeight& w, MatrixView<T> dx, bool add) {
+    frozen_product(dy, w, w.backward, w.backward16, Op::none, dx, add);
+  }
+
+  Index attention_saved(const Sequences& sequences, const AttentionShape& shape) const {
+    Index total = 0;
+    for (const Span& span : sequences.spans) total += detail::saved_size(span, shape);
+    return total;
+  }
+  void attention_forward(const Sequences& sequences, const AttentionShape& shape,
+                         MatrixView<const T> q, MatrixView<const T> k, MatrixView<const T> v,
+                         MatrixView<T> out, T* saved) {
+    eigen::attention_forward(sequences, shape, q, k, v, out, saved, threads_);
+  }
+  void attention_backward(const Sequences& sequences, const AttentionShape& shape,
+                          MatrixView<const T> q, MatrixView<const T> k, MatrixView<const T> v,
+                          const T* saved, MatrixView<const T> dout, MatrixView<T> dq,
+                          MatrixView<T> dk, MatrixView<T> dv) {
+    eigen::attention_backward(sequences, shape, q, k, v, saved, dout, dq, dk, dv, threads_);
+  }
+  void attention_cached(const KeyRange* ranges, const AttentionShape& shape, MatrixView<const T> q,
+                        MatrixView<const T> k, MatrixView<const T> v, MatrixView<T> out) {
+    eigen::attention_cached(ranges, shape, q, k, v, out, threads_);
+  }
+
+ private:
+  template <class Packed, class Packed16>
+  void frozen_product(MatrixView<const T> x, const FrozenWeight& w, const Packed& packed,
+                      const Packed16& packed16, Op op, MatrixView<T> y, bool add) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (packed16) {
+        multiply(x, *packed16, add ? 1.0F : 0.0F, y, threads_);
+        return;
+      }
+      if (packed) {
+        multiply(x, *packed, add ? 1.0F : 0.0F, y, threads_);
+        return;
+      }
+    }
+    gemm(Op::none, op, T(1), x, w.weight, T(add ? 1 : 0), y);
+  }
+
+  int threads_ = 1;
+};
+
+static_assert(branchlora::Backend<Backend<float>>);
+static_assert(branchlora::Backend<Backend<double>>);
+
+}  // namespace branchlora::eigen

@@ -1,0 +1,6 @@
+# Sets BRANCHLORA_PLAIN_INCLUDE_DIRS: where the headers are of libraries that have no CMake package.
+find_path(BRANCHLORA_RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
+find_path(BRANCHLORA_STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
+mark_as_advanced(BRANCHLORA_RANDOM123_INCLUDE_DIR BRANCHLORA_STB_INCLUDE_DIR)
+set(BRANCHLORA_PLAIN_INCLUDE_DIRS ${BRANCHLORA_RANDOM123_INCLUDE_DIR}
+                                  ${BRANCHLORA_STB_INCLUDE_DIR})

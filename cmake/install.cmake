@@ -1,0 +1,15 @@
+include(CMakePackageConfigHelpers)
+include(GNUInstallDirs)
+
+set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/branchlora)
+install(TARGETS branchlora branchlora_eigen EXPORT branchloraTargets FILE_SET HEADERS)
+install(EXPORT branchloraTargets NAMESPACE branchlora:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/branchloraConfig.cmake.in branchloraConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(branchloraConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/branchloraConfig.cmake
+              ${CMAKE_CURRENT_BINARY_DIR}/branchloraConfigVersion.cmake
+              cmake/branchloraPlainHeaders.cmake
+        DESTINATION ${package_dir})
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})

@@ -1,0 +1,337 @@
+/// Trains the base model of the embedded benchmark from nothing, on data that no task uses:
+///
+///     pretrain --data data --out data/base/base.safetensors
+///
+/// Three stages follow each other. `words` trains vision tower and projector to score the words of
+/// a picture's captions (it stands in for a published vision encoder); `align` trains everything on
+/// captions and instructions; `instruct` ends with the short instructions at twice the weight and a
+/// lower rate. The run is stopped by steps and repeats bit for bit for a seed and a number of
+/// steps, whatever the number of threads.
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include "branchlora/data/augment.hpp"
+#include "branchlora/data/sampler.hpp"
+#include "branchlora/data/task.hpp"
+#include "branchlora/eigen/backend.hpp"
+#include "branchlora/model/checkpoint.hpp"
+#include "branchlora/model/dataset.hpp"
+#include "branchlora/model/generate.hpp"
+#include "branchlora/optim/adamw.hpp"
+#include "branchlora/optim/schedule.hpp"
+
+namespace {
+
+using namespace branchlora;
+using Backend = eigen::Backend<float>;
+using Model = model::Multimodal<Backend, NoAdapter>;
+
+struct Options {
+  std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data";
+  std::filesystem::path out = "base.safetensors";
+  std::uint64_t seed = 1;
+  Index words_steps = 1500;
+  Index align_steps = 8000;
+  Index instruct_steps = 3000;
+  Index images = 16;    ///< A step.
+  Index turns = 5;      ///< About each image, at most.
+  double rate = 1.5e-3;
+  double decay = 0.02;
+  int threads = 2;
+  Index report = 200;
+};
+
+/// The turns about one picture, gathered from all samples that show it.
+struct Picture {
+  const data::Image* image;
+  std::vector<model::TokenTurn> turns;
+  std::vector<std::int32_t> words;  ///< Of its answers, each once, without function words.
+  bool located = false;             ///< An answer has a coordinate: the picture must not move.
+};
+
+/// The log of the sum of the exponentials of each column over groups of rows: y[i][c] over x rows
+/// i * group .. (i + 1) * group. An operation of this program's own.
+struct PoolRows {
+  Var<float> x, y;
+  Index group;
+
+  void backward(Tape<Backend>& tape) const {
+    const auto [dx, add] = tape.gradient(x);
+    tape.backend().for_rows(x.rows(), [=, xv = x.value(), yv = y.value(), dy = y.grad(), g = group,
+                                       out = dx](auto team, Index i) {
+      team.loop(xv.cols, [=](Index c) {
+        const float d = dy(i / g, c) * math::exp(xv(i, c) - yv(i / g, c));
+        out(i, c) = add ? out(i, c) + d : d;
+      });
+    });
+  }
+};
+
+Var<float> pool_rows(Tape<Backend>& tape, Var<float> x, Index group) {
+  const auto y = tape.result(x.rows() / group, x.cols(), x);
+  tape.backend().for_rows(y.rows(), [=, xv = x.value(), yv = y.value()](auto team, Index i) {
+    team.loop(xv.cols, [=](Index c) {
+      float highest = math::lowest<float>();
+      for (Index k = 0; k < group; ++k) highest = std::max(highest, xv(i * group + k, c));
+      float sum = 0;
+      for (Index k = 0; k < group; ++k) sum += math::exp(xv(i * group + k, c) - highest);
+      yv(i, c) = highest + std::log(sum);
+    });
+  });
+  tape.record(y, PoolRows{x, y, group});
+  return y;
+}
+
+struct Source {
+  model::Dataset train, test;
+  std::vector<data::Sample> questions;
+};
+
+Source load(const std::filesystem::path& folder, const data::Tokenizer& tokenizer) {
+  data::ImageStore store(folder);
+  Source s;
+  s.train = model::encode(data::load_instructions(folder / "train.json"), store, tokenizer);
+  s.questions = data::load_instructions(folder / "test.json");
+  s.test = model::encode(s.questions, store, tokenizer);
+  fmt::print("{}: {} samples, {} pictures, {} unknown tokens\n", folder.filename().string(),
+             s.train.examples.size(), s.train.images.size(), s.train.unknown_tokens);
+  return s;
+}
+
+/// Words that say nothing about a picture.
+std::set<std::int32_t> function_words(const data::Tokenizer& tokenizer) {
+  std::set<std::int32_t> stop{static_cast<std::int32_t>(data::Tokenizer::end)};
+  const std::string words =
+      "a an and are at be by can colors drawing drawings from has here in is it its main must no "
+      "not of on one part photo picture region side sign signs sort that the there this to word "
+      "with yes you about any shows shown see seen i , . ? ! : ; ( ) [ ]";
+  for (const Index id : tokenizer.encode(words)) stop.insert(static_cast<std::int32_t>(id));
+  return stop;
+}
+
+/// The pictures of some sources; `repeats[i]` times those of source i.
+std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<const int> repeats,
+                              const data::Tokenizer& tokenizer) {
+  const auto stop = function_words(tokenizer);
+  std::vector<Picture> all;
+  for (std::size_t k = 0; k < sources.size(); ++k) {
+    const model::Dataset& set = sources[k]->train;
+    std::vector<Picture> own;
+    for (const data::Image& image : set.images) own.push_back({&image, {}, {}, false});
+    for (const model::Example& e : set.examples) {
+      if (e.image < 0) continue;
+      Picture& p = own[static_cast<std::size_t>(e.image)];
+      for (const model::TokenTurn& turn : e.turns) {
+        const std::string& first = tokenizer.token(turn.prompt[1]);
+        const bool about_words = first == "echo" || first == "explain" || first == "key" ||
+                                 first == "decide" || first == "can";
+        for (const std::int32_t t : turn.answer) {
+          const std::string& word = tokenizer.token(t);
+          const bool coordinate = word.size() == 4 && word[1] == '.';
+          p.located = p.located || coordinate;
+          if (!about_words && !coordinate && !stop.contains(t)) p.words.push_back(t);
+        }
+        p.turns.push_back(turn);
+      }
+    }
+    for (Picture& p : own) {
+      std::sort(p.words.begin(), p.words.end());
+      p.words.erase(std::unique(p.words.begin(), p.words.end()), p.words.end());
+    }
+    std::erase_if(own, [](const Picture& p) { return p.turns.empty(); });
+    for (int r = 0; r < repeats[k]; ++r) all.insert(all.end(), own.begin(), own.end());
+  }
+  return all;
+}
+
+/// Exact matches in percent, by the first two words of the instruction for the largest groups.
+double evaluate(Model& m, Tape<Backend>& tape, const Source& source, const data::Tokenizer& tok,
+                bool detail) {
+  const auto bank = m.features_of(tape, std::ssize(source.test.images),
+                                  [&](Index i) { return source.test.pixels(i); });
+  std::map<std::string, std::pair<int, int>> kinds;
+  Index right = 0;
+  const Index n = std::ssize(source.test.examples);
+  for (Index first = 0; first < n; first += 64) {
+    model::Batch batch;
+    std::vector<std::int32_t> tasks;
+    for (Index i = first; i < std::min(n, first + 64); ++i) {
+      batch.push(model::question(source.test.examples[static_cast<std::size_t>(i)]), bank.tokens);
+      tasks.push_back(0);
+    }
+    const auto answers = model::generate(m, tape, batch, bank, std::span<const std::int32_t>(tasks),
+                                         static_cast<std::int32_t>(data::Tokenizer::end), 20);
+    for (std::size_t k = 0; k < answers.size(); ++k) {
+      const auto& turn = source.test.examples[static_cast<std::size_t>(first) + k].turns.back();
+      const bool hit = std::equal(answers[k].begin(), answers[k].end(), turn.answer.begin(),
+                                  turn.answer.end() - 1);
+      right += hit ? 1 : 0;
+      const auto& sample = source.questions[static_cast<std::size_t>(first) + k];
+      std::string kind = sample.kind;
+      for (std::size_t w = 1; kind.size() < 14 && sample.kind.empty() && w < turn.prompt.size() && w < 4;
+           ++w) {
+        kind += (w > 1 ? " " : "") + tok.token(turn.prompt[w]);
+      }
+      kinds[kind].first += hit ? 1 : 0;
+      kinds[kind].second += 1;
+    }
+  }
+  if (detail) {
+    std::vector<std::pair<std::string, std::pair<int, int>>> rows(kinds.begin(), kinds.end());
+    std::sort(rows.begin(), rows.end(),
+              [](const auto& a, const auto& b) { return a.second.second > b.second.second; });
+    for (std::size_t i = 0; i < std::min<std::size_t>(rows.size(), 30); ++i) {
+      fmt::print("  {:<24} {:>3}/{}\n", rows[i].first, rows[i].second.first, rows[i].second.second);
+    }
+  }
+  return 100.0 * static_cast<double>(right) / static_cast<double>(n);
+}
+
+/// One stage: `words` trains the score of the answers' words, otherwise the model answers.
+void train(Model& m, Tape<Backend>& tape, std::span<const Picture> all, Index steps, double rate,
+           const Options& o, const Random& random, const char* name, bool words) {
+  AdamW<Backend> optimizer(m.parameters(), {0.9, 0.98, 1e-8, o.decay});
+  const WarmupCosine schedule{rate, steps, 100.0 / static_cast<double>(steps), 0.05};
+  const Index count = words ? 3 * o.images : o.images;
+  data::BatchSampler sampler(std::ssize(all), count, random.fork("order"));
+  const auto& vision = m.config().vision;
+  const Index size = vision.patches() * vision.patch_size();
+  const auto start = std::chrono::steady_clock::now();
+  std::vector<float> host(static_cast<std::size_t>(count * size));
+  double sum = 0;
+  Index questions = 0;
+  for (Index step = 0; step < steps; ++step) {
+    tape.reset();
+    Sequences images;
+    model::Batch batch;
+    std::vector<std::int32_t> rows, targets;
+    const auto chosen = sampler.batch(step);
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      const Picture& p = all[static_cast<std::size_t>(chosen[i])];
+      const Random own = random.fork(static_cast<std::uint64_t>(step * count) + i);
+      const data::Augmentation still{0, 0, 0, 0.85, 1.1};
+      const auto rgb = data::augment(*p.image, p.located && !words ? still : data::Augmentation{},
+                                     own.fork("image"));
+      model::unfold<float>(rgb, vision,
+                           {host.data() + static_cast<Index>(i) * size, vision.patches(),
+                            vision.patch_size()});
+      images.push(vision.patches());
+      if (words) {
+        rows.insert(rows.end(), p.words.size(), static_cast<std::int32_t>(i));
+        targets.insert(targets.end(), p.words.begin(), p.words.end());
+        continue;
+      }
+      model::Example e{static_cast<Index>(i), 0, {}};
+      const auto order = own.fork("turns").permutation(std::ssize(p.turns));
+      for (const Index t : std::span(order).first(
+               std::min(order.size(), static_cast<std::size_t>(o.turns)))) {
+        e.turns.push_back(p.turns[static_cast<std::size_t>(t)]);
+      }
+      questions += std::ssize(e.turns);
+      batch.push(e, vision.tokens());
+    }
+    const auto patches = tape.constant({tape.upload(std::span<const float>(host)),
+                                        count * vision.patches(), vision.patch_size()});
+    const auto features = m.features(tape, patches, images);
+    const auto loss = [&] {
+      if (!words) return m.loss(tape, batch, features, {&batch.sequences, batch.tasks});
+      const auto scores = m.decoder().scores(tape, m.projector()(tape, features));
+      return op::cross_entropy(tape, op::gather(tape, pool_rows(tape, scores, vision.tokens()),
+                                                rows),
+                               targets);
+    }();
+    tape.backward(loss);
+    float value = 0;
+    tape.backend().download(&value, loss.value().data, sizeof(value));
+    expect(std::isfinite(value), "pretrain: the loss of step {} is {}", step, value);
+    sum += static_cast<double>(value);
+    optimizer.step(schedule(step), clip_factor(gradient_norm(m.parameters()), 1.0));
+    if ((step + 1) % o.report == 0) {
+      const std::chrono::duration<double> time = std::chrono::steady_clock::now() - start;
+      fmt::print("{} step {} loss {:.4f} questions {} time {:.0f} s\n", name, step + 1,
+                 sum / static_cast<double>(o.report), questions, time.count());
+      std::fflush(stdout);
+      sum = 0;
+    }
+  }
+}
+
+void save(const Options& o, const Model& m) {
+  std::filesystem::create_directories(std::filesystem::absolute(o.out).parent_path());
+  const nlohmann::json config = m.config();
+  model::save_parameters(
+      o.out, m.parameters(), [](const auto&) { return true; },
+      {{"format", "pt"},
+       {"model", config.dump()},
+       {"command", fmt::format("pretrain --seed {} --words-steps {} --align-steps {} --instruct-steps {} --images {} "
+                               "--turns {} --rate {} --decay {}",
+                               o.seed, o.words_steps, o.align_steps, o.instruct_steps, o.images, o.turns, o.rate,
+                               o.decay)}});
+}
+
+int run(const Options& o) {
+  const auto tokenizer = data::Tokenizer::load(o.data / "pretrain" / "vocab.json");
+  const Source captions = load(o.data / "minicoin" / "00-pretrain", tokenizer);
+  const Source align = load(o.data / "pretrain" / "align", tokenizer);
+  const Source instruct = load(o.data / "pretrain" / "instruct", tokenizer);
+
+  model::ModelConfig config;
+  config.decoder.vocabulary = tokenizer.size();
+  Backend backend(o.threads);
+  Model m(backend, config);
+  const Random random(o.seed);
+  m.initialize(random.fork("init"));
+  m.train_base();
+  Tape<Backend> tape(backend);
+  fmt::print("{} parameters, {} image tokens\n", m.parameters().trainable_count(),
+             config.vision.tokens());
+
+  const std::vector<const Source*> sources{&captions, &align, &instruct};
+  const auto stage = [&](std::vector<int> repeats, Index steps, double rate, const char* name,
+                         bool words) {
+    if (steps == 0) return;
+    const auto all = pictures(sources, repeats, tokenizer);
+    train(m, tape, all, steps, rate, o, random.fork(name), name, words);
+    save(o, m);
+    if (words) return;
+    for (const Source* s : sources) {
+      fmt::print("{}: {:.1f} % of the held-out answers\n", name,
+                 evaluate(m, tape, *s, tokenizer, true));
+      std::fflush(stdout);
+    }
+  };
+  stage({1, 1, 1}, o.words_steps, o.rate, "words", true);
+  stage({1, 1, 1}, o.align_steps, o.rate, "align", false);
+  stage({1, 1, 2}, o.instruct_steps, o.rate * 0.5, "instruct", false);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options o;
+  CLI::App app("Trains the base model of the embedded benchmark.");
+  app.add_option("--data", o.data, "Folder with minicoin/ and pretrain/")->check(CLI::ExistingDirectory);
+  app.add_option("--out", o.out, "Checkpoint to write");
+  app.add_option("--seed", o.seed);
+  app.add_option("--words-steps", o.words_steps);
+  app.add_option("--align-steps", o.align_steps);
+  app.add_option("--instruct-steps", o.instruct_steps);
+  app.add_option("--images", o.images, "Pictures a step");
+  app.add_option("--turns", o.turns, "Turns about each picture, at most");
+  app.add_option("--rate", o.rate, "Peak learning rate");
+  app.add_option("--decay", o.decay, "Weight decay");
+  app.add_option("--threads", o.threads);
+  app.add_option("--report", o.report, "Steps between reports");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(o);
+  } catch (const Error& error) {
+    fmt::print(stderr, "pretrain: {}\n", error.what());
+    return 1;
+  }
+}

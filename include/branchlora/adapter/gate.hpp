@@ -1,0 +1,69 @@
+/// @file
+/// The steps that every gate is made of: softmax over a set of branches, and the k best.
+#pragma once
+
+#include <cstdint>
+
+#include "branchlora/adapter/policy/branch_set.hpp"
+#include "branchlora/core/host_device.hpp"
+#include "branchlora/core/math.hpp"
+#include "branchlora/core/matrix.hpp"
+
+namespace branchlora::gate {
+
+/// Whether branch `i` is in the set.
+BRANCHLORA_HD constexpr bool has(BranchSet set, Index i) { return ((set >> i) & 1U) != 0; }
+
+/// probabilities = softmax of logits over the allowed branches, zero elsewhere.
+template <Index N, class T>
+BRANCHLORA_HD void softmax(const T* logits, BranchSet allowed, T* probabilities) {
+  T highest = math::lowest<T>();
+  for (Index i = 0; i < N; ++i) {
+    if (has(allowed, i) && logits[i] > highest) highest = logits[i];
+  }
+  T sum = 0;
+  for (Index i = 0; i < N; ++i) {
+    probabilities[i] = has(allowed, i) ? math::exp(logits[i] - highest) : T(0);
+    sum += probabilities[i];
+  }
+  for (Index i = 0; i < N; ++i) probabilities[i] /= sum;
+}
+
+/// dlogits = the gradient of `softmax`, given that of the probabilities of the K chosen branches
+/// (the others have none).
+template <Index N, Index K, class T>
+BRANCHLORA_HD void softmax_backward(const T* probabilities, const std::int32_t* chosen,
+                                    const T* dprobabilities, T* dlogits) {
+  T dot = 0;
+  for (Index k = 0; k < K; ++k) dot += probabilities[chosen[k]] * dprobabilities[chosen[k]];
+  for (Index i = 0; i < N; ++i) dlogits[i] = -probabilities[i] * dot;
+  for (Index k = 0; k < K; ++k) {
+    dlogits[chosen[k]] += probabilities[chosen[k]] * dprobabilities[chosen[k]];
+  }
+}
+
+/// The K allowed branches of the highest score, best first, ties to the lower index. If fewer are
+/// allowed, others follow in order of index; their gate must be zero. Returns the set of chosen
+/// branches that are allowed.
+template <Index N, Index K, class T>
+BRANCHLORA_HD BranchSet top_k(const T* scores, BranchSet allowed, std::int32_t* chosen) {
+  BranchSet taken = 0;
+  BranchSet kept = 0;
+  for (Index k = 0; k < K; ++k) {
+    Index best = -1;
+    for (Index i = 0; i < N; ++i) {
+      if (has(taken, i) || !has(allowed, i)) continue;
+      if (best < 0 || scores[i] > scores[best]) best = i;
+    }
+    if (best >= 0) {
+      kept |= BranchSet{1} << best;
+    } else {
+      for (best = 0; has(taken, best);) ++best;
+    }
+    taken |= BranchSet{1} << best;
+    chosen[k] = static_cast<std::int32_t>(best);
+  }
+  return kept;
+}
+
+}  // namespace branchlora::gate

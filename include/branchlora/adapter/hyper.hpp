@@ -1,0 +1,17 @@
+/// @file
+/// Hyper-parameters of an adapter: numbers that change no code.
+#pragma once
+
+namespace branchlora {
+
+/// The numbers an adapter runs with. The variants name their papers' values, such as
+/// `branch_lora_hyper`.
+struct Hyper {
+  double alpha = 16.0;           ///< Enters the factor s, by the scaling policy.
+  double dropout = 0.0;          ///< Probability that an input of A is zeroed in training.
+  double balance_weight = 0.01;  ///< Factor of the balance loss, if the balance policy has one.
+
+  bool operator==(const Hyper&) const = default;
+};
+
+}  // namespace branchlora

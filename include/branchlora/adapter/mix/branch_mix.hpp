@@ -1,0 +1,56 @@
+/// @file
+/// The mix of branches: from the down projection of a token to what goes up.
+#pragma once
+
+#include <cstdint>
+
+#include "branchlora/core/host_device.hpp"
+#include "branchlora/core/matrix.hpp"
+
+namespace branchlora::mix {
+
+/// z_i = g_i u_i for each chosen branch i, where u_i is the shared u if `Shared`, else block i of
+/// u. `Rank` rows a branch, `Chosen` branches a token.
+///
+/// Both functions work on one token and allocate nothing. u holds Rank scalars (shared) or a block
+/// of Rank for each branch; z a block of Rank for each branch, of which only the chosen ones are
+/// written and read; gates one scalar for each branch.
+template <bool Shared, Index Rank, Index Chosen>
+struct BranchMix {
+  template <class T>
+  BRANCHLORA_HD static void forward(const T* u, const T* gates, const std::int32_t* chosen, T* z) {
+    for (Index k = 0; k < Chosen; ++k) {
+      const Index b = chosen[k];
+      const T* ub = Shared ? u : u + b * Rank;
+      for (Index q = 0; q < Rank; ++q) z[b * Rank + q] = gates[b] * ub[q];
+    }
+  }
+
+  /// Writes du (all of it where shared, else the chosen blocks) and the chosen entries of dgates.
+  template <class T>
+  BRANCHLORA_HD static void backward(const T* u, const T* gates, const std::int32_t* chosen,
+                                     const T* dz, T* du, T* dgates) {
+    if constexpr (Shared) {
+      for (Index q = 0; q < Rank; ++q) du[q] = T(0);
+    }
+    for (Index k = 0; k < Chosen; ++k) {
+      const Index b = chosen[k];
+      const T* ub = Shared ? u : u + b * Rank;
+      const T* dzb = dz + b * Rank;
+      T* dub = Shared ? du : du + b * Rank;
+      T dot = 0;
+      for (Index q = 0; q < Rank; ++q) {
+        dot += dzb[q] * ub[q];
+        const T d = gates[b] * dzb[q];
+        if constexpr (Shared) {
+          dub[q] += d;
+        } else {
+          dub[q] = d;
+        }
+      }
+      dgates[b] = dot;
+    }
+  }
+};
+
+}  // namespace branchlora::mix

@@ -1,0 +1,45 @@
+/// @file
+/// Policy: how many branches (experts) an adapter has.
+#pragma once
+
+#include <fmt/format.h>
+
+#include "branchlora/adapter/policy/policy.hpp"
+
+namespace branchlora {
+
+template <int N>
+struct Branches;
+
+namespace category {
+struct Branches;
+}
+
+/// Asks for `value`, the number of branches, at least 1.
+template <class P>
+concept BranchesPolicy = PolicyOf<P, category::Branches> && requires {
+  { P::value } -> std::convertible_to<int>;
+  requires P::value >= 1;
+};
+
+namespace category {
+/// How many branches there are. Default: 1.
+struct Branches {
+  template <class P>
+  static constexpr bool accepts = BranchesPolicy<P>;
+  template <class Given>
+  using Default = branchlora::Branches<1>;
+};
+}  // namespace category
+
+/// `N` branches, each with its own B.
+template <int N>
+struct Branches {
+  static_assert(N >= 1, "The N of Branches<N> must be at least 1.");
+  using Category = category::Branches;
+  static constexpr int value = N;
+  static std::string name() { return fmt::format("Branches<{}>", N); }
+  bool operator==(const Branches&) const = default;
+};
+
+}  // namespace branchlora

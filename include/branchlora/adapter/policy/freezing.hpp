@@ -1,0 +1,101 @@
+/// @file
+/// Policy: which branches stop training when a task ends.
+#pragma once
+
+#include <fmt/format.h>
+
+#include "branchlora/adapter/policy/branch_set.hpp"
+#include "branchlora/adapter/policy/policy.hpp"
+
+namespace branchlora {
+
+/// Asks for `of(weight)`, what a gate weight adds to its branch's activity (weight 0: not chosen),
+/// and `name()`. The activity of a branch is the mean of this over the task's gate vectors.
+template <class A>
+concept ActivityMeasure = requires {
+  { A::of(0.5) } -> std::same_as<double>;
+  { A::name() } -> std::convertible_to<std::string_view>;
+};
+
+/// What "active" means. Not a category: a part of a freezing policy.
+namespace activity {
+
+/// A branch is as active as its mean gate weight.
+struct MeanWeight {
+  static constexpr std::string_view name() { return "activity::MeanWeight"; }
+  static constexpr double of(double weight) { return weight; }
+  bool operator==(const MeanWeight&) const = default;
+};
+
+/// A branch is as active as it is often chosen. Says nothing about dense gates, which choose all.
+struct SelectionCount {
+  static constexpr std::string_view name() { return "activity::SelectionCount"; }
+  static constexpr double of(double weight) { return weight > 0 ? 1.0 : 0.0; }
+  bool operator==(const SelectionCount&) const = default;
+};
+
+}  // namespace activity
+
+namespace freezing {
+struct Never;
+}
+
+namespace category {
+struct Freezing;
+}
+
+/// Asks for `Activity`, what is measured while a task trains; `choose(activity, tunable)`, the
+/// branches of `tunable` to freeze when it ends, with the activity of every branch; and `count`,
+/// the most that `choose` returns at once (0: it never freezes).
+template <class P>
+concept FreezingPolicy = PolicyOf<P, category::Freezing> &&
+    requires(std::span<const double> activity, BranchSet tunable) {
+  requires ActivityMeasure<typename P::Activity>;
+  { P::choose(activity, tunable) } -> std::same_as<BranchSet>;
+  { P::count } -> std::convertible_to<int>;
+};
+
+namespace category {
+/// What is frozen after a task. Default: `freezing::Never`.
+struct Freezing {
+  template <class P>
+  static constexpr bool accepts = FreezingPolicy<P>;
+  template <class Given>
+  using Default = freezing::Never;
+};
+}  // namespace category
+
+namespace freezing {
+
+/// All branches train in all tasks.
+struct Never {
+  using Category = category::Freezing;
+  using Activity = activity::MeanWeight;
+  static constexpr int count = 0;
+  static constexpr std::string_view name() { return "freezing::Never"; }
+  static constexpr BranchSet choose(std::span<const double> /*activity*/, BranchSet /*tunable*/) {
+    return 0;
+  }
+  bool operator==(const Never&) const = default;
+};
+
+/// After each task, the `K` most active of the tunable branches of each adapted linear are frozen
+/// (their B's; a shared A goes on training). BranchLoRA's tuning-freezing; that activity is counted
+/// for each linear by itself, and as the mean gate weight, is our reading.
+template <int K, ActivityMeasure Activity_ = activity::MeanWeight>
+struct MostActive {
+  static_assert(K >= 1, "The K of freezing::MostActive<K> must be at least 1.");
+  using Category = category::Freezing;
+  using Activity = Activity_;
+  static constexpr int count = K;
+  static std::string name() {
+    return fmt::format("freezing::MostActive<{}, {}>", K, Activity::name());
+  }
+  static constexpr BranchSet choose(std::span<const double> activity, BranchSet tunable) {
+    return most_active(activity, tunable, K);
+  }
+  bool operator==(const MostActive&) const = default;
+};
+
+}  // namespace freezing
+}  // namespace branchlora

@@ -1,0 +1,90 @@
+/// @file
+/// Policy: how scores become gate weights.
+#pragma once
+
+#include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/policy/policy.hpp"
+
+namespace branchlora {
+
+namespace gating {
+struct TopKThenSoftmax;
+}
+
+namespace category {
+struct Gating;
+}
+
+/// Asks for the two bodies that make one gate vector, for N branches of which K are chosen. They
+/// allocate nothing and run on host and device alike:
+///
+/// - `forward<N, K>(logits, allowed, saved, weights, chosen)` writes the weight of every branch
+///   (zero where not chosen or not allowed), the K chosen branches, and N scalars of its own;
+/// - `backward<N, K>(saved, weights, chosen, dweights, dlogits)` writes all of dlogits and reads
+///   dweights of the chosen branches only.
+template <class P>
+concept GatingPolicy = PolicyOf<P, category::Gating> &&
+    requires(const double* in, BranchSet allowed, double* out, std::int32_t* chosen) {
+  P::template forward<2, 1>(in, allowed, out, out, chosen);
+  P::template backward<2, 1>(in, in, chosen, in, out);
+};
+
+namespace category {
+/// How scores become weights. Default: `gating::TopKThenSoftmax`. Without top-k all forms agree.
+struct Gating {
+  template <class P>
+  static constexpr bool accepts = GatingPolicy<P>;
+  template <class Given>
+  using Default = gating::TopKThenSoftmax;
+};
+}  // namespace category
+
+namespace gating {
+
+/// Softmax over the chosen branches: the weights of a token sum to 1.
+struct TopKThenSoftmax {
+  using Category = category::Gating;
+  static constexpr std::string_view name() { return "gating::TopKThenSoftmax"; }
+
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* /*saved*/, T* weights,
+                                    std::int32_t* chosen) {
+    gate::softmax<N>(logits, gate::top_k<N, K>(logits, allowed, chosen), weights);
+  }
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void backward(const T* /*saved*/, const T* weights,
+                                     const std::int32_t* chosen, const T* dweights, T* dlogits) {
+    gate::softmax_backward<N, K>(weights, chosen, dweights, dlogits);
+  }
+
+  bool operator==(const TopKThenSoftmax&) const = default;
+};
+
+/// Softmax over all allowed branches, of which the largest are kept as they are: the weights of a
+/// token sum to at most 1, and the scores of the branches left out receive a gradient too.
+struct SoftmaxThenTopK {
+  using Category = category::Gating;
+  static constexpr std::string_view name() { return "gating::SoftmaxThenTopK"; }
+
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* saved, T* weights,
+                                    std::int32_t* chosen) {
+    gate::softmax<N>(logits, allowed, saved);
+    const BranchSet kept = gate::top_k<N, K>(logits, allowed, chosen);
+    for (Index i = 0; i < N; ++i) weights[i] = gate::has(kept, i) ? saved[i] : T(0);
+  }
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void backward(const T* saved, const T* /*weights*/,
+                                     const std::int32_t* chosen, const T* dweights, T* dlogits) {
+    gate::softmax_backward<N, K>(saved, chosen, dweights, dlogits);
+  }
+
+  bool operator==(const SoftmaxThenTopK&) const = default;
+};
+
+/// Softmax over all, keep the largest, divide by their sum. The sum over all cancels, so this is
+/// the softmax over the chosen, gradient included: another name, not another method.
+using SoftmaxThenTopKRenormalised = TopKThenSoftmax;
+
+}  // namespace gating
+}  // namespace branchlora

@@ -1,0 +1,48 @@
+/// @file
+/// What a router reads, and how many gate vectors it makes. Not a category: a part of a router.
+#pragma once
+
+#include <concepts>
+#include <string_view>
+
+#include "branchlora/core/matrix.hpp"
+
+namespace branchlora {
+
+/// Asks for `per_sequence` (one gate vector a sequence, else one a token); if it is, also for
+/// `tokens(length)`, how many of a sequence's tokens, from the first, the router's input is the
+/// mean of; and for `name()`.
+template <class G>
+concept GranularityOf = requires {
+  { G::per_sequence } -> std::convertible_to<bool>;
+  { G::name() } -> std::convertible_to<std::string_view>;
+};
+
+namespace per {
+
+/// Every token is routed by itself.
+struct Token {
+  static constexpr bool per_sequence = false;
+  static constexpr std::string_view name() { return "per::Token"; }
+  bool operator==(const Token&) const = default;
+};
+
+/// All tokens of a sequence follow its first token. Under causal attention a first token that is
+/// the same in every input (a begin-of-sequence mark) makes the routing constant.
+struct FirstToken {
+  static constexpr bool per_sequence = true;
+  static constexpr Index tokens(Index /*length*/) { return 1; }
+  static constexpr std::string_view name() { return "per::FirstToken"; }
+  bool operator==(const FirstToken&) const = default;
+};
+
+/// All tokens of a sequence follow the mean of its tokens.
+struct MeanToken {
+  static constexpr bool per_sequence = true;
+  static constexpr Index tokens(Index length) { return length; }
+  static constexpr std::string_view name() { return "per::MeanToken"; }
+  bool operator==(const MeanToken&) const = default;
+};
+
+}  // namespace per
+}  // namespace branchlora

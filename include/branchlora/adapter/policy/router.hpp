@@ -1,0 +1,82 @@
+/// @file
+/// Policy: what turns an input into one score for each branch.
+#pragma once
+
+#include <fmt/format.h>
+
+#include "branchlora/adapter/policy/branches.hpp"
+#include "branchlora/adapter/policy/granularity.hpp"
+
+namespace branchlora {
+
+namespace router {
+struct None;
+template <GranularityOf Granularity_ = per::Token>
+struct Linear;
+}  // namespace router
+
+namespace category {
+struct Router;
+}
+
+/// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
+/// whether each task trains a router of its own; and `Granularity`, one of `per::`.
+template <class P>
+concept RouterPolicy = PolicyOf<P, category::Router> && requires {
+  { P::rows(1) } -> std::same_as<int>;
+  { P::per_task } -> std::convertible_to<bool>;
+  requires GranularityOf<typename P::Granularity>;
+};
+
+namespace category {
+/// What scores the branches. Default: `router::Linear<>`, or `router::None` for a single branch.
+struct Router {
+  template <class P>
+  static constexpr bool accepts = RouterPolicy<P>;
+  template <class Given>
+  using Default = std::conditional_t<(Given::template get<Branches>::value > 1), router::Linear<>,
+                                     router::None>;
+};
+}  // namespace category
+
+namespace router {
+
+/// No router: the one branch always has weight 1.
+struct None {
+  using Category = category::Router;
+  using Granularity = per::Token;
+  static constexpr bool per_task = false;
+  static constexpr std::string_view name() { return "router::None"; }
+  static constexpr int rows(int /*branches*/) { return 0; }
+  bool operator==(const None&) const = default;
+};
+
+/// Scores are R x, with R of shape branches x d_in and no bias; x is the layer's input (before
+/// dropout) or, for one gate vector a sequence, what `Granularity_` makes of it. R starts as
+/// U(+-1/sqrt(d_in)).
+template <GranularityOf Granularity_>
+struct Linear {
+  using Category = category::Router;
+  using Granularity = Granularity_;
+  static constexpr bool per_task = false;
+  static std::string name() { return fmt::format("router::Linear<{}>", Granularity::name()); }
+  static constexpr int rows(int branches) { return branches; }
+  bool operator==(const Linear&) const = default;
+};
+
+/// A new `Inner` router for each task; the routers of earlier tasks are kept and never change. At
+/// inference the selector picks the router.
+template <RouterPolicy Inner = Linear<>>
+struct PerTask {
+  static_assert(!Inner::per_task, "The router inside PerTask must not be a PerTask itself.");
+  static_assert(Inner::rows(1) > 0, "The router inside PerTask must not be router::None.");
+  using Category = category::Router;
+  using Granularity = typename Inner::Granularity;
+  static constexpr bool per_task = true;
+  static std::string name() { return fmt::format("router::PerTask<{}>", Inner::name()); }
+  static constexpr int rows(int branches) { return Inner::rows(branches); }
+  bool operator==(const PerTask&) const = default;
+};
+
+}  // namespace router
+}  // namespace branchlora

@@ -1,0 +1,65 @@
+/// @file
+/// Policy: the factor s before the adapter's output, from alpha and the ranks.
+#pragma once
+
+#include <cmath>
+
+#include "branchlora/adapter/policy/policy.hpp"
+
+namespace branchlora {
+
+namespace scaling {
+struct AlphaOverRank;
+}
+
+namespace category {
+struct Scaling;
+}
+
+/// Asks for `value(alpha, rank, branches)`, the factor s; `rank` is that of one branch.
+template <class P>
+concept ScalingPolicy = PolicyOf<P, category::Scaling> && requires {
+  { P::value(16.0, 8, 1) } -> std::same_as<double>;
+};
+
+namespace category {
+/// The factor s. Default: `scaling::AlphaOverRank`.
+struct Scaling {
+  template <class P>
+  static constexpr bool accepts = ScalingPolicy<P>;
+  template <class Given>
+  using Default = scaling::AlphaOverRank;
+};
+}  // namespace category
+
+namespace scaling {
+
+/// s = alpha / rank, LoRA's.
+struct AlphaOverRank {
+  using Category = category::Scaling;
+  static constexpr std::string_view name() { return "scaling::AlphaOverRank"; }
+  static constexpr double value(double alpha, int rank, int /*branches*/) { return alpha / rank; }
+  bool operator==(const AlphaOverRank&) const = default;
+};
+
+/// s = alpha / (branches rank): CoIN's, whose configured rank is that of all experts together.
+struct AlphaOverTotalRank {
+  using Category = category::Scaling;
+  static constexpr std::string_view name() { return "scaling::AlphaOverTotalRank"; }
+  static constexpr double value(double alpha, int rank, int branches) {
+    return alpha / (branches * rank);
+  }
+  bool operator==(const AlphaOverTotalRank&) const = default;
+};
+
+/// s = alpha / sqrt(rank): rsLoRA's, Kalajdzievski, "A Rank Stabilization Scaling Factor for
+/// Fine-Tuning with LoRA", 2023.
+struct AlphaOverSqrtRank {
+  using Category = category::Scaling;
+  static constexpr std::string_view name() { return "scaling::AlphaOverSqrtRank"; }
+  static double value(double alpha, int rank, int /*branches*/) { return alpha / std::sqrt(rank); }
+  bool operator==(const AlphaOverSqrtRank&) const = default;
+};
+
+}  // namespace scaling
+}  // namespace branchlora

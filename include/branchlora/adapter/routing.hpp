@@ -1,0 +1,32 @@
+/// @file
+/// What a batch tells the adapters about its sequences.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "branchlora/core/random.hpp"
+#include "branchlora/core/sequences.hpp"
+
+namespace branchlora {
+
+/// How a batch of sequences is to be routed. Everything referred to must outlive the step.
+struct Routing {
+  /// What to do with the gates that were chosen once for a whole sequence.
+  enum class Memory : std::uint8_t {
+    none,      ///< Choose, and forget after the step.
+    remember,  ///< Choose, and keep for later decoding steps of the same sequences.
+    reuse,     ///< Every row is one more token of its sequence: use what was kept.
+  };
+
+  const Sequences* sequences = nullptr;
+  /// The task of each sequence, which picks its router where routers are per task.
+  std::span<const std::int32_t> tasks;
+  Memory memory = Memory::none;
+  /// Adds this batch to the statistics of how active each branch is.
+  bool observe = false;
+  /// Draws dropout; null in evaluation.
+  const Random* dropout = nullptr;
+};
+
+}  // namespace branchlora

@@ -1,0 +1,88 @@
+/// @file
+/// What a backend must offer. Everything above this floor is written once against the concept;
+/// `backends/eigen` is its reference model.
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+#include "branchlora/core/chosen.hpp"
+#include "branchlora/core/matrix.hpp"
+#include "branchlora/core/sequences.hpp"
+
+namespace branchlora {
+
+/// Whether a product reads an operand as it stands or transposed.
+enum class Op : std::uint8_t { none, transpose };
+
+/// How a frozen weight is held: as it came, or rounded to bfloat16 (float accumulation).
+enum class Storage : std::uint8_t { full, bfloat16 };
+
+/// The shape of an attention layer. `heads` query heads share `kv_heads` key and value heads
+/// (equal unless attention is grouped); each is `head_size` wide.
+struct AttentionShape {
+  Index heads = 1;
+  Index kv_heads = 1;
+  Index head_size = 1;
+  bool causal = true;
+};
+
+/// Where the keys of one decoding query lie: rows `first .. first + count` of the cache.
+struct KeyRange {
+  Index first = 0;
+  Index count = 0;
+};
+
+/// A set of primitives on matrices of one scalar type. All of them are ordered on one stream and
+/// give results that do not depend on the number of threads.
+///
+/// - `allocate`, `release`: 64-byte aligned memory of the backend.
+/// - `upload`, `download`: host to backend memory and back, in bytes.
+/// - `fill`, `copy`: of matrices.
+/// - `gemm`: c = alpha op(a) op(b) + beta c.
+/// - `for_each(n, body)`: body(i) for each element; bodies run in any order.
+/// - `for_rows(n, body)`: body(team, i) for each row; `team.loop(n, f)`, `team.sum(n, f)` and
+///   `team.max(n, f)` go over the row's elements together.
+/// - `reduce_columns(rows, cols, f, out, add)`: out[c] (+)= sum over r of f(r, c).
+/// - `scatter_add_rows(from, to, scale, target)`: to[target(i)] += scale * from[i] where target(i)
+///   is not negative; rows that meet in one target are added in order.
+/// - `sum(n, f)`: the sum of f(i), on the host.
+/// - `skinny_dot`, `skinny_axpy`, `skinny_outer`: the three products of a low-rank adapter, whose
+///   weight has few rows: u = s x w^T, y = s u w, g = s u^T x, with optional selection of row
+///   blocks for each token.
+/// - `freeze`, `frozen_forward`, `frozen_backward`: a weight that never changes, laid out as the
+///   backend likes it best: y = x w^T and dx = dy w.
+/// - `attention_*`: softmax attention within spans (see `Span`), and of one query over a cache.
+template <class B>
+concept Backend = requires(B& b, MatrixView<typename B::Scalar> m,
+                           MatrixView<const typename B::Scalar> c, typename B::Scalar s,
+                           void* memory, std::size_t bytes, Index n, const Sequences& sequences,
+                           const AttentionShape& shape, const KeyRange* ranges, Chosen chosen,
+                           typename B::FrozenWeight& frozen, typename B::Scalar* out) {
+  requires std::floating_point<typename B::Scalar>;
+  { b.allocate(bytes) } -> std::same_as<void*>;
+  b.release(memory);
+  b.upload(memory, static_cast<const void*>(memory), bytes);
+  b.download(memory, static_cast<const void*>(memory), bytes);
+  b.fill(m, s);
+  b.copy(c, m);
+  b.gemm(Op::none, Op::transpose, s, c, c, s, m);
+  b.for_each(n, [](Index) {});
+  b.for_rows(n, [](auto, Index) {});
+  b.reduce_columns(n, n, [](Index, Index) { return typename B::Scalar(0); }, out, true);
+  b.scatter_add_rows(c, m, s, [](Index i) { return i; });
+  { b.sum(n, [](Index) { return 0.0; }) } -> std::same_as<double>;
+  b.skinny_dot(c, c, s, m, false, chosen);
+  b.skinny_axpy(c, c, s, m, false, chosen);
+  b.skinny_outer(c, c, s, m, false, chosen);
+  frozen = b.freeze(c, Storage::full);
+  b.frozen_forward(c, frozen, m);
+  b.frozen_backward(c, frozen, m, false);
+  { b.attention_saved(sequences, shape) } -> std::same_as<Index>;
+  b.attention_forward(sequences, shape, c, c, c, m, out);
+  b.attention_backward(sequences, shape, c, c, c, out, c, m, m, m);
+  b.attention_cached(ranges, shape, c, c, c, m);
+};
+
+}  // namespace branchlora

@@ -1,0 +1,102 @@
+/// @file
+/// Finds truncated and damaged image files, which stb_image in part decodes without complaint: it
+/// fills up a JPEG that ends early, and does not compare a PNG's checksums.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include <fmt/format.h>
+
+namespace branchlora::data {
+
+namespace detail {
+
+/// The CRC-32 of PNG chunks (ISO 3309), polynomial 0xEDB88320, bits reversed.
+inline std::uint32_t crc32(std::string_view bytes) {
+  static constexpr auto table = [] {
+    std::array<std::uint32_t, 256> entries{};
+    for (std::uint32_t i = 0; i < 256; ++i) {
+      std::uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ (value & 1U ? 0xEDB88320U : 0U);
+      entries[i] = value;
+    }
+    return entries;
+  }();
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char c : bytes) {
+    crc = table[(crc ^ static_cast<unsigned char>(c)) & 0xFFU] ^ (crc >> 8);
+  }
+  return ~crc;
+}
+
+inline std::uint32_t big_endian(std::string_view bytes) {
+  std::uint32_t value = 0;
+  for (const char c : bytes) value = value << 8 | static_cast<unsigned char>(c);
+  return value;
+}
+
+inline constexpr std::string_view png_signature = "\x89PNG\r\n\x1A\n";
+inline constexpr std::string_view jpeg_signature = "\xFF\xD8\xFF";
+
+/// Chunks are a length, a type of four letters, that many bytes, and a checksum of the latter two.
+inline std::optional<std::string> find_png_defect(std::string_view file) {
+  std::size_t at = png_signature.size();
+  while (true) {
+    if (file.size() - at < 12) return "the PNG is truncated: its closing chunk is missing";
+    const std::size_t length = big_endian(file.substr(at, 4));
+    const std::string_view type = file.substr(at + 4, 4);
+    if (length > file.size() - at - 12) {
+      return fmt::format("the PNG is truncated: a chunk at byte {} needs {} more bytes, found {}",
+                         at, length, file.size() - at - 12);
+    }
+    const std::uint32_t expected = big_endian(file.substr(at + 8 + length, 4));
+    const std::uint32_t found = crc32(file.substr(at + 4, 4 + length));
+    if (expected != found) {
+      return fmt::format(
+          "the PNG is damaged: the chunk at byte {} has checksum {:08x}, expected "
+          "{:08x}",
+          at, found, expected);
+    }
+    if (type == "IEND") return std::nullopt;
+    at += 12 + length;
+  }
+}
+
+/// Segments are 0xFF, a kind, and a length that counts itself. From the first scan (kind 0xDA) on
+/// come coded bytes, in which 0xFF 0xD9 can only be the end mark.
+inline std::optional<std::string> find_jpeg_defect(std::string_view file) {
+  std::size_t at = 2;
+  while (at + 4 <= file.size() && file[at] == '\xFF') {
+    if (file[at + 1] == '\xFF') {  // fill byte
+      ++at;
+      continue;
+    }
+    if (file[at + 1] == '\xDA') {
+      if (file.find("\xFF\xD9", at) != file.npos) return std::nullopt;
+      break;
+    }
+    at += 2 + big_endian(file.substr(at + 2, 2));
+  }
+  return "the JPEG is truncated or damaged: its end mark is missing";
+}
+
+}  // namespace detail
+
+/// What is wrong with the bytes of an image file, if that shows without decoding it: neither PNG
+/// nor JPEG, cut short, or not what its checksums say.
+inline std::optional<std::string> find_image_defect(std::string_view file) {
+  if (file.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+    return fmt::format("expected an image of less than 2 GiB, found {} bytes", file.size());
+  }
+  if (file.starts_with(detail::png_signature)) return detail::find_png_defect(file);
+  if (file.starts_with(detail::jpeg_signature)) return detail::find_jpeg_defect(file);
+  return "expected a PNG or JPEG image, found another kind of file";
+}
+
+}  // namespace branchlora::data

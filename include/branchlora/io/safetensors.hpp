@@ -1,0 +1,313 @@
+/// @file
+/// The safetensors format: named tensors in one file. Eight bytes give the length of a JSON header,
+/// which gives type, shape and place of each tensor in the data that follow; row-major, little-
+/// endian, without gaps.
+#pragma once
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "branchlora/core/error.hpp"
+#include "branchlora/core/matrix.hpp"
+#include "branchlora/io/atomic_file.hpp"
+#include "branchlora/io/dtype.hpp"
+#include "branchlora/io/half.hpp"
+#include "branchlora/io/json.hpp"
+
+namespace branchlora::io {
+
+static_assert(std::endian::native == std::endian::little,
+              "Tensor files are little-endian and are read as they are.");
+
+/// Text that a file carries beside its tensors.
+using Metadata = std::map<std::string, std::string>;
+
+/// A tensor inside an open file. `bytes` are row-major and may start at any address.
+struct TensorView {
+  Dtype dtype{};
+  std::vector<Index> shape;
+  std::span<const std::byte> bytes;
+
+  /// Number of elements: 1 for a scalar, 0 if an extent is 0.
+  Index size() const { return static_cast<Index>(bytes.size() / byte_size(dtype)); }
+};
+
+/// A tensor to be written. `bytes` are row-major and belong to the caller.
+struct TensorOut {
+  std::string name;
+  Dtype dtype{};
+  std::vector<Index> shape;
+  std::span<const std::byte> bytes;
+};
+
+/// `values` as a tensor to be written under `name` and `shape`.
+template <Storable T>
+TensorOut tensor_out(std::string name, std::vector<Index> shape, std::span<const T> values) {
+  return {std::move(name), dtype_of<T>, std::move(shape), std::as_bytes(values)};
+}
+
+namespace detail {
+
+inline constexpr std::uint64_t max_header_bytes = 100'000'000;
+
+/// Bytes of a tensor of this type and shape, unless that overflows.
+inline std::optional<std::uint64_t> checked_bytes(Dtype dtype, std::span<const Index> shape) {
+  std::uint64_t total = 1;
+  for (const Index extent : shape) {
+    if (__builtin_mul_overflow(total, static_cast<std::uint64_t>(extent), &total)) return {};
+  }
+  if (__builtin_mul_overflow(total, byte_size(dtype), &total)) return {};
+  return total;
+}
+
+template <class From, class To>
+void widen(std::span<const std::byte> bytes, std::span<To> out, auto convert) {
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    From element;
+    std::memcpy(&element, bytes.data() + i * sizeof(From), sizeof(From));
+    out[i] = static_cast<To>(convert(element));
+  }
+}
+
+}  // namespace detail
+
+/// A safetensors file, mapped into memory for as long as this, or a copy of it, lives.
+///
+/// The header is checked whole before anything is handed out, by the rules of the reference reader:
+/// header length, JSON, types, shapes against sizes, and data that the tensors cover exactly once.
+/// Beyond it, a repeated name is refused, as the format's text asks. Names come from the file:
+/// never use one as a path.
+class SafeTensors {
+ public:
+  /// Maps and checks the file `path`. Throws `Error` naming it and the tensor at fault.
+  static SafeTensors open(const std::filesystem::path& path) { return SafeTensors(path); }
+
+  bool contains(std::string_view name) const { return tensors_.find(name) != tensors_.end(); }
+
+  /// The names, in alphabetical order.
+  std::vector<std::string> names() const {
+    std::vector<std::string> names;
+    for (const auto& [name, tensor] : tensors_) names.push_back(name);
+    return names;
+  }
+
+  /// The tensor `name`, valid while this object lives. Throws `Error` if there is none.
+  const TensorView& tensor(std::string_view name) const {
+    const auto found = tensors_.find(name);
+    expect(found != tensors_.end(), "{}: expected a tensor '{}', found none of that name",
+           path_.string(), name);
+    return found->second;
+  }
+
+  /// What the header's `__metadata__` says; empty if it is absent.
+  const Metadata& metadata() const { return metadata_; }
+
+  /// Where this was read from.
+  const std::filesystem::path& path() const { return path_; }
+
+  /// Copies the tensor `name`, stored as F32, F64, F16 or BF16, into `out`, converting. Throws
+  /// `Error` on another type or if `out` has not as many elements as the tensor.
+  template <std::floating_point T>
+  void read(std::string_view name, std::span<T> out) const {
+    const TensorView& source = tensor(name);
+    expect(source.size() == static_cast<Index>(out.size()),
+           "{}: tensor '{}': expected {} elements, found {}", path_.string(), name, out.size(),
+           source.size());
+    const auto same = [](auto x) { return x; };
+    switch (source.dtype) {
+      case Dtype::F32:
+        return detail::widen<float>(source.bytes, out, same);
+      case Dtype::F64:
+        return detail::widen<double>(source.bytes, out, same);
+      case Dtype::F16:
+        return detail::widen<std::uint16_t>(source.bytes, out, f16_to_float);
+      case Dtype::BF16:
+        return detail::widen<std::uint16_t>(source.bytes, out, bf16_to_float);
+      default:
+        fail("{}: tensor '{}': expected type F32, F64, F16 or BF16, found {}", path_.string(), name,
+             to_string(source.dtype));
+    }
+  }
+
+ private:
+  explicit SafeTensors(const std::filesystem::path& path) : path_(path) {
+    const auto file = map();
+    const auto data = parse_header(file);
+    check_coverage(data.size());
+    for (auto& [name, tensor] : tensors_) {
+      const auto [begin, end] = places_.at(name);
+      tensor.bytes = data.subspan(begin, end - begin);
+    }
+    places_.clear();
+  }
+
+  std::span<const std::byte> map() {
+    const Descriptor file(open_for_reading(path_));
+    struct stat facts {};
+    if (::fstat(file.get(), &facts) != 0) fail_with_errno("read", path_);
+    const auto size = static_cast<std::size_t>(facts.st_size);
+    expect(size >= 8, "{}: expected a safetensors file of at least 8 bytes, found {}",
+           path_.string(), size);
+    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (address == MAP_FAILED) fail_with_errno("map", path_);
+    mapping_.reset(address, [size](void* begin) { ::munmap(begin, size); });
+    return {static_cast<const std::byte*>(address), size};
+  }
+
+  /// Fills `tensors_` (without bytes), `places_` and `metadata_`; gives the data section.
+  std::span<const std::byte> parse_header(std::span<const std::byte> file) {
+    std::uint64_t length = 0;
+    std::memcpy(&length, file.data(), 8);
+    expect(length <= detail::max_header_bytes,
+           "{}: expected a header of at most {} bytes, found {}", path_.string(),
+           detail::max_header_bytes, length);
+    expect(length <= file.size() - 8, "{}: expected a header of {} bytes, found {} before the end",
+           path_.string(), length, file.size() - 8);
+    const std::string_view text(reinterpret_cast<const char*>(file.data() + 8), length);
+    expect(text.starts_with('{'), "{}: expected a header that begins with '{{'", path_.string());
+    const Json header = parse_json(text, path_.string() + ": header");
+    for (const auto& [name, entry] : header.items()) {
+      name == "__metadata__" ? parse_metadata(entry) : parse_entry(name, entry);
+    }
+    return file.subspan(8 + length);
+  }
+
+  void parse_metadata(const Json& entry) {
+    expect(entry.is_object(), "{}: __metadata__: expected an object, found {}", path_.string(),
+           entry.type_name());
+    for (const auto& [key, value] : entry.items()) {
+      expect(value.is_string(), "{}: __metadata__: key '{}': expected a string, found {}",
+             path_.string(), key, value.type_name());
+      metadata_[key] = value.get<std::string>();
+    }
+  }
+
+  void parse_entry(const std::string& name, const Json& entry) {
+    const std::string where = path_.string() + ": tensor '" + name + "'";
+    expect(entry.is_object(), "{}: expected an object, found {}", where, entry.type_name());
+    const auto field = [&](const char* key) -> const Json& {
+      const auto found = entry.find(key);
+      expect(found != entry.end(), "{}: expected a field '{}', found none", where, key);
+      return *found;
+    };
+    const Json& type = field("dtype");
+    expect(type.is_string(), "{}: dtype: expected a string, found {}", where, type.type_name());
+    const auto dtype = parse_dtype(type.get_ref<const std::string&>());
+    expect(dtype.has_value(), "{}: expected a known dtype, found '{}'", where,
+           type.get_ref<const std::string&>());
+
+    const auto shape = extents(field("shape"), where + ": shape");
+    const auto offsets = extents(field("data_offsets"), where + ": data_offsets");
+    expect(offsets.size() == 2 && offsets[0] <= offsets[1],
+           "{}: data_offsets: expected a begin and an end not before it, found {}", where,
+           field("data_offsets").dump());
+    const auto bytes = detail::checked_bytes(*dtype, shape);
+    expect(bytes.has_value(), "{}: the size of shape {} overflows", where, field("shape").dump());
+    const auto begin = static_cast<std::uint64_t>(offsets[0]);
+    const auto end = static_cast<std::uint64_t>(offsets[1]);
+    expect(*bytes == end - begin, "{}: expected {} bytes for shape {} of {}, found {}", where,
+           *bytes, field("shape").dump(), to_string(*dtype), end - begin);
+    tensors_[name] = {*dtype, shape, {}};
+    places_[name] = {begin, end};
+  }
+
+  static std::vector<Index> extents(const Json& list, const std::string& where) {
+    expect(list.is_array(), "{}: expected a list, found {}", where, list.type_name());
+    constexpr auto largest = static_cast<std::uint64_t>(std::numeric_limits<Index>::max());
+    std::vector<Index> values;
+    for (const Json& value : list) {
+      expect(value.is_number_unsigned() && value.get<std::uint64_t>() <= largest,
+             "{}: expected whole numbers from 0 to {}, found {}", where, largest, value.dump());
+      values.push_back(value.get<Index>());
+    }
+    return values;
+  }
+
+  /// Throws unless the tensors, in the order of their places, cover the data without gap or
+  /// overlap.
+  void check_coverage(std::uint64_t data_bytes) const {
+    std::vector<std::tuple<std::uint64_t, std::uint64_t, std::string_view>> order;
+    for (const auto& [name, place] : places_) order.emplace_back(place.first, place.second, name);
+    std::ranges::sort(order);
+    std::uint64_t covered = 0;
+    for (const auto& [begin, end, name] : order) {
+      expect(begin == covered, "{}: tensor '{}': expected its data to begin at {}, found {} ({})",
+             path_.string(), name, covered, begin, begin > covered ? "a gap" : "an overlap");
+      covered = end;
+    }
+    expect(covered == data_bytes, "{}: expected {} bytes of data after the header, found {}",
+           path_.string(), covered, data_bytes);
+  }
+
+  std::filesystem::path path_;
+  std::shared_ptr<void> mapping_;
+  std::map<std::string, TensorView, std::less<>> tensors_;
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> places_;  // while opening
+  Metadata metadata_;
+};
+
+/// Writes `tensors` and `metadata` to `path`, atomically: sorted by type (largest first) and name,
+/// the header padded so that the data begin at a multiple of 8. Throws `Error` if a tensor's bytes
+/// do not fit its shape, a name appears twice or is reserved, or the disk refuses.
+inline void write_safetensors(const std::filesystem::path& path, std::vector<TensorOut> tensors,
+                              const Metadata& metadata = {}) {
+  std::ranges::sort(tensors, [](const TensorOut& a, const TensorOut& b) {
+    return std::tie(b.dtype, a.name) < std::tie(a.dtype, b.name);
+  });
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::map<std::string_view, int> seen;
+  std::uint64_t begin = 0;
+  for (const TensorOut& tensor : tensors) {
+    const std::string where = path.string() + ": tensor '" + tensor.name + "'";
+    expect(tensor.name != "__metadata__", "{}: the name is reserved", where);
+    expect(++seen[tensor.name] == 1, "{}: the name appears twice", where);
+    expect(std::ranges::all_of(tensor.shape, [](Index extent) { return extent >= 0; }),
+           "{}: expected extents of 0 or more, found shape [{}]", where,
+           fmt::join(tensor.shape, ", "));
+    const auto bytes = detail::checked_bytes(tensor.dtype, tensor.shape);
+    expect(bytes == tensor.bytes.size(), "{}: expected the bytes of {} of shape [{}], found {}",
+           where, to_string(tensor.dtype), fmt::join(tensor.shape, ", "), tensor.bytes.size());
+    const std::uint64_t end = begin + *bytes;
+    header[tensor.name] = {{"dtype", std::string(to_string(tensor.dtype))},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {begin, end}}};
+    begin = end;
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::exception&) {
+    fail("{}: expected names and metadata in UTF-8, found other bytes", path.string());
+  }
+  text.append((8 - text.size() % 8) % 8, ' ');
+  const std::uint64_t length = text.size();
+  expect(length <= detail::max_header_bytes, "{}: expected a header of at most {} bytes, found {}",
+         path.string(), detail::max_header_bytes, length);
+
+  AtomicFile file(path);
+  file.write(std::as_bytes(std::span(&length, 1)));
+  file.write(text);
+  for (const TensorOut& tensor : tensors) file.write(tensor.bytes);
+  file.commit();
+}
+
+}  // namespace branchlora::io

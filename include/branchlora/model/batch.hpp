@@ -1,0 +1,82 @@
+/// @file
+/// A training or evaluation batch, as the decoder takes it.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "branchlora/autograd/op/cross_entropy.hpp"
+#include "branchlora/core/sequences.hpp"
+
+namespace branchlora::model {
+
+/// One instruction and its answer in tokens: `prompt` begins with the begin-of-sequence token,
+/// `answer` ends with the end-of-sequence token (and is empty where there is nothing to learn).
+struct TokenTurn {
+  std::vector<std::int32_t> prompt;
+  std::vector<std::int32_t> answer;
+};
+
+/// Turns about one image, which is an index into whatever holds the images, or -1 for text alone.
+struct Example {
+  Index image = 0;
+  std::int32_t task = 0;
+  std::vector<TokenTurn> turns;
+};
+
+/// Sequences of image tokens followed by text, without padding. Image tokens come from a matrix of
+/// images * image_tokens rows, in the order of the examples that have one.
+struct Batch {
+  Sequences sequences;
+  std::vector<std::int32_t> tasks;      ///< Of each sequence.
+  std::vector<Index> images;            ///< Of each sequence that has one.
+  std::vector<std::int32_t> text;       ///< Ids of all text tokens.
+  std::vector<std::int32_t> order;      ///< For `op::interleave`: image rows, and text as -1 - i.
+  std::vector<std::int32_t> positions;  ///< Of each row; turns restart after the image.
+  std::vector<std::int32_t> rows;       ///< Rows that predict a token.
+  std::vector<std::int32_t> targets;    ///< The token that each predicts.
+
+  /// Appends an example whose image takes `image_tokens` rows. A single turn is one span with its
+  /// image; several turns share the image and do not see each other.
+  void push(const Example& example, Index image_tokens) {
+    if (example.image < 0) image_tokens = 0;
+    const auto image = static_cast<std::int32_t>(std::ssize(images) * image_tokens);
+    for (Index i = 0; i < image_tokens; ++i) {
+      order.push_back(image + static_cast<std::int32_t>(i));
+      positions.push_back(static_cast<std::int32_t>(i));
+    }
+    std::vector<Index> lengths;
+    for (const TokenTurn& turn : example.turns) lengths.push_back(push_text(turn, image_tokens));
+    if (lengths.size() == 1) {
+      sequences.push(image_tokens + lengths.front());
+    } else {
+      sequences.push(image_tokens, lengths);
+    }
+    tasks.push_back(example.task);
+    if (example.image >= 0) images.push_back(example.image);
+  }
+
+ private:
+  Index push_text(const TokenTurn& turn, Index image_tokens) {
+    const auto before = static_cast<Index>(order.size());
+    const auto put = [&](std::int32_t token) {
+      order.push_back(-1 - static_cast<std::int32_t>(text.size()));
+      positions.push_back(static_cast<std::int32_t>(image_tokens + std::ssize(order) - 1 - before));
+      text.push_back(token);
+    };
+    for (const std::int32_t token : turn.prompt) put(token);
+    for (std::size_t i = 0; i < turn.answer.size(); ++i) {
+      rows.push_back(static_cast<std::int32_t>(order.size()) - 1);
+      targets.push_back(turn.answer[i]);
+      if (i + 1 < turn.answer.size()) put(turn.answer[i]);
+    }
+    if (turn.answer.empty()) {
+      rows.push_back(static_cast<std::int32_t>(order.size()) - 1);
+      targets.push_back(op::ignored);
+    }
+    return static_cast<Index>(order.size()) - before;
+  }
+};
+
+}  // namespace branchlora::model

@@ -1,0 +1,177 @@
+/// @file
+/// The language model: a LLaMA-style decoder with adapters on all seven linear layers.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "branchlora/adapter/adapted_linear.hpp"
+#include "branchlora/autograd/ops.hpp"
+#include "branchlora/model/config.hpp"
+#include "branchlora/model/kv_cache.hpp"
+#include "branchlora/nn/rms_norm.hpp"
+
+namespace branchlora::model {
+
+/// What a pass through the decoder needs to know beside its input.
+template <Backend B>
+struct DecoderPass {
+  const Sequences* sequences = nullptr;
+  const std::int32_t* positions = nullptr;  ///< Of each row, in backend memory.
+  const Routing* routing = nullptr;
+  KvCache<B>* cache = nullptr;  ///< Filled by a prefill, read and extended by a decoding step.
+  bool decoding = false;        ///< Every row is one more token of its sequence.
+};
+
+/// One block: RMS norm, rotary attention, RMS norm, SwiGLU.
+template <Backend B, class V>
+class DecoderBlock {
+ public:
+  using T = typename B::Scalar;
+
+  DecoderBlock(ParameterSet<B>& parameters, const std::string& name, const DecoderConfig& c)
+      : shape_{c.heads, c.kv_heads, c.head_size(), true},
+        norm1_(parameters, name + ".norm1", c.width, c.epsilon),
+        norm2_(parameters, name + ".norm2", c.width, c.epsilon),
+        q_(parameters, name + ".q", c.width, c.heads * c.head_size()),
+        k_(parameters, name + ".k", c.width, c.kv_heads * c.head_size()),
+        v_(parameters, name + ".v", c.width, c.kv_heads * c.head_size()),
+        o_(parameters, name + ".o", c.heads * c.head_size(), c.width),
+        gate_(parameters, name + ".gate", c.width, c.hidden),
+        up_(parameters, name + ".up", c.width, c.hidden),
+        down_(parameters, name + ".down", c.hidden, c.width) {}
+
+  Var<T> operator()(Tape<B>& tape, Var<T> x, Index layer, const op::RopeTable<B>& rope,
+                    const DecoderPass<B>& pass) {
+    const Routing& routing = *pass.routing;
+    Var<T> h = norm1_(tape, x);
+    const Var<T> q = op::rope(tape, q_(tape, h, routing), rope, pass.positions);
+    const Var<T> k = op::rope(tape, k_(tape, h, routing), rope, pass.positions);
+    const Var<T> v = v_(tape, h, routing);
+    Var<T> a;
+    if (pass.decoding) {
+      a = tape.result(q.rows(), q.cols(), q);
+      pass.cache->append(layer, k.value(), v.value());
+      pass.cache->attend(layer, shape_, q.value(), a.value(), tape);
+    } else {
+      a = op::attention(tape, *pass.sequences, shape_, q, k, v);
+      if (pass.cache != nullptr) pass.cache->fill(layer, *pass.sequences, k.value(), v.value());
+    }
+    x = op::add(tape, x, o_(tape, a, routing));
+    h = norm2_(tape, x);
+    h = op::swiglu(tape, gate_(tape, h, routing), up_(tape, h, routing));
+    return op::add(tape, x, down_(tape, h, routing));
+  }
+
+  /// Random weights, those that close a residual branch times `closing`.
+  void initialize(const Random& random, double closing) {
+    for (auto* linear : {&q_, &k_, &v_, &gate_, &up_}) linear->base().initialize(random);
+    for (auto* linear : {&o_, &down_}) linear->base().initialize(random, closing);
+  }
+
+  /// Calls f on every adapted linear layer.
+  template <class F>
+  void for_each_linear(F f) {
+    for (auto* linear : {&q_, &k_, &v_, &o_, &gate_, &up_, &down_}) f(*linear);
+  }
+
+  /// Calls f on both norms.
+  template <class F>
+  void for_each_norm(F f) {
+    f(norm1_);
+    f(norm2_);
+  }
+
+ private:
+  AttentionShape shape_;
+  nn::RmsNorm<B> norm1_, norm2_;
+  AdaptedLinear<B, V> q_, k_, v_, o_, gate_, up_, down_;
+};
+
+/// The decoder with tied word embeddings. Embeddings are scaled by the square root of the width on
+/// the way in.
+template <Backend B, class V>
+class Decoder {
+ public:
+  using T = typename B::Scalar;
+
+  Decoder(ParameterSet<B>& parameters, const DecoderConfig& config)
+      : config_(config),
+        parameters_(&parameters),
+        embedding_(&parameters.add("decoder.embedding", config.vocabulary, config.width)),
+        norm_(parameters, "decoder.norm", config.width, config.epsilon),
+        rope_(parameters.backend(), config.length, config.head_size(), config.rope_base) {
+    expect(config.heads * config.head_size() == config.width,
+           "decoder: {} heads do not divide the width {}", config.heads, config.width);
+    for (Index i = 0; i < config.layers; ++i) {
+      blocks_.emplace_back(parameters, "decoder.block." + std::to_string(i), config);
+    }
+  }
+
+  /// Random weights; the layers that close a residual branch start smaller, by 1 / sqrt(2 layers).
+  void initialize(const Random& random) {
+    nn::fill_normal(*parameters_, *embedding_, random,
+                    1.0 / std::sqrt(static_cast<double>(config_.width)));
+    const double closing = 1.0 / std::sqrt(2.0 * static_cast<double>(config_.layers));
+    for (auto& block : blocks_) block.initialize(random, closing);
+  }
+
+  /// The embeddings of token ids, tokens x width.
+  Var<T> embed(Tape<B>& tape, std::span<const std::int32_t> ids) const {
+    return op::gather(tape, tape.parameter(*embedding_), ids,
+                      static_cast<T>(std::sqrt(static_cast<double>(config_.width))));
+  }
+
+  /// Hidden states before the last norm, tokens x width.
+  Var<T> operator()(Tape<B>& tape, Var<T> x, const DecoderPass<B>& pass) {
+    for (Index i = 0; i < config_.layers; ++i) {
+      x = blocks_[static_cast<std::size_t>(i)](tape, x, i, rope_, pass);
+    }
+    return x;
+  }
+
+  /// Logits of the given rows of the hidden states, rows x vocabulary.
+  Var<T> logits(Tape<B>& tape, Var<T> hidden, std::span<const std::int32_t> rows) const {
+    return scores(tape, op::gather(tape, hidden, rows));
+  }
+
+  /// The scores of every word for each row of x, as if x were hidden states: rows x vocabulary.
+  Var<T> scores(Tape<B>& tape, Var<T> x) const {
+    return op::linear(tape, norm_(tape, x), tape.parameter(*embedding_));
+  }
+
+  /// Calls f on every adapted linear layer, block by block.
+  template <class F>
+  void for_each_linear(F f) {
+    for (auto& block : blocks_) block.for_each_linear(f);
+  }
+
+  /// Makes every base weight trainable, or freezes them all and packs them.
+  void set_base_trainable(bool trainable, Storage storage = Storage::full) {
+    parameters_->set_trainable(*embedding_, trainable);
+    norm_.set_trainable(trainable);
+    for (auto& block : blocks_) {
+      block.for_each_norm([&](auto& norm) { norm.set_trainable(trainable); });
+    }
+    for_each_linear([&](AdaptedLinear<B, V>& linear) {
+      if (trainable) {
+        linear.base().set_trainable(true);
+      } else {
+        linear.base().freeze(storage);
+      }
+    });
+  }
+
+  const DecoderConfig& config() const { return config_; }
+  const Parameter<T>& embedding() const { return *embedding_; }
+
+ private:
+  DecoderConfig config_;
+  ParameterSet<B>* parameters_;
+  Parameter<T>* embedding_;
+  std::vector<DecoderBlock<B, V>> blocks_;
+  nn::RmsNorm<B> norm_;
+  op::RopeTable<B> rope_;
+};
+
+}  // namespace branchlora::model

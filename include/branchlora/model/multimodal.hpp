@@ -1,0 +1,170 @@
+/// @file
+/// The multimodal model: what LLaVA is, at any size.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "branchlora/model/batch.hpp"
+#include "branchlora/model/decoder.hpp"
+#include "branchlora/model/projector.hpp"
+#include "branchlora/model/unfold.hpp"
+#include "branchlora/model/vision.hpp"
+
+namespace branchlora::model {
+
+/// The vision features of many images, computed once, since the tower is frozen while tasks are
+/// learned: `tokens` rows for each image.
+template <Backend B>
+struct FeatureBank {
+  Buffer<B> features;
+  Index tokens = 0;
+
+  MatrixView<typename B::Scalar> image(Index i) const {
+    return features.view().middle_rows(i * tokens, tokens);
+  }
+};
+
+/// Vision tower, projector and decoder with adapters of variant `V` on every linear layer of the
+/// decoder. Not movable: its layers refer to its parameters.
+template <Backend B, class V>
+class Multimodal {
+ public:
+  using Variant = V;
+  using T = typename B::Scalar;
+
+  Multimodal(B& backend, const ModelConfig& config)
+      : config_(config),
+        parameters_(backend),
+        vision_(parameters_, config.vision),
+        projector_(parameters_, config),
+        decoder_(parameters_, config.decoder) {
+    expect(config.vision.side() % config.vision.merge == 0,
+           "model: {} patches a side can not be merged by {}", config.vision.side(),
+           config.vision.merge);
+  }
+  Multimodal(const Multimodal&) = delete;
+  Multimodal& operator=(const Multimodal&) = delete;
+
+  /// Random weights everywhere.
+  void initialize(const Random& random) {
+    vision_.initialize(random);
+    projector_.initialize(random);
+    decoder_.initialize(random);
+  }
+
+  /// Makes the base trainable as a whole (pretraining).
+  void train_base() {
+    vision_.set_trainable(true);
+    projector_.for_each_layer([](auto& layer) { layer.set_trainable(true); });
+    decoder_.set_base_trainable(true);
+  }
+
+  /// Freezes tower and decoder, holding the decoder's weights as `storage` says, and leaves the
+  /// projector trainable at `projector_rate` times the learning rate (0: frozen too).
+  void freeze_base(Storage storage, double projector_rate) {
+    vision_.set_trainable(false);
+    decoder_.set_base_trainable(false, storage);
+    projector_.for_each_layer([&](auto& layer) {
+      if (projector_rate > 0) {
+        layer.set_trainable(true);
+        for (auto* p : {&layer.weight(), layer.bias()}) p->learning_rate = projector_rate;
+      } else {
+        layer.freeze();
+      }
+    });
+  }
+
+  /// Adds the adapters.
+  void attach(const Hyper& hyper, const Random& random)
+    requires(!std::is_same_v<V, NoAdapter>)
+  {
+    decoder_.for_each_linear([&](auto& linear) { linear.attach(hyper, random); });
+  }
+
+  /// Calls f on every adapter.
+  template <class F>
+  void for_each_adapter(F f)
+    requires(!std::is_same_v<V, NoAdapter>)
+  {
+    decoder_.for_each_linear([&](auto& linear) { f(linear.adapter()); });
+  }
+
+  /// The features of images given as patches (images * patches rows).
+  Var<T> features(Tape<B>& tape, Var<T> patches, const Sequences& images) const {
+    return vision_(tape, patches, images);
+  }
+
+  /// The features of `count` images, `chunk` at a time; `rgb(i)` is the pixels of image i.
+  template <class Rgb>
+  FeatureBank<B> features_of(Tape<B>& tape, Index count, Rgb rgb, Index chunk = 32) const {
+    const VisionConfig& c = config_.vision;
+    FeatureBank<B> bank{
+        Buffer<B>(parameters_.backend(), count * c.tokens(), c.feature_width()), c.tokens()};
+    const bool recording = tape.recording();
+    tape.set_recording(false);
+    for (Index first = 0; first < count; first += chunk) {
+      const Index n = std::min(chunk, count - first);
+      tape.reset();
+      Sequences images;
+      std::vector<T> host(static_cast<std::size_t>(n * c.patches() * c.patch_size()));
+      for (Index i = 0; i < n; ++i) {
+        images.push(c.patches());
+        unfold<T>(rgb(first + i), c,
+                  {host.data() + i * c.patches() * c.patch_size(), c.patches(), c.patch_size()});
+      }
+      T* patches = tape.upload(std::span<const T>(host));
+      const Var<T> x = tape.constant({patches, n * c.patches(), c.patch_size()});
+      parameters_.backend().copy(vision_(tape, x, images).value(),
+                                 bank.features.view().middle_rows(first * c.tokens(),
+                                                                  n * c.tokens()));
+    }
+    tape.reset();
+    tape.set_recording(recording);
+    return bank;
+  }
+
+  /// The features of a batch's images from a bank, in the order of its sequences.
+  Var<T> gather(Tape<B>& tape, const Batch& batch, const FeatureBank<B>& bank) const {
+    const auto all = tape.scratch(std::ssize(batch.images) * bank.tokens,
+                                  config_.vision.feature_width());
+    for (std::size_t s = 0; s < batch.images.size(); ++s) {
+      parameters_.backend().copy(
+          bank.image(batch.images[s]),
+          all.middle_rows(static_cast<Index>(s) * bank.tokens, bank.tokens));
+    }
+    return tape.constant(all);
+  }
+
+  /// Hidden states of a batch, tokens x width.
+  Var<T> hidden(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing,
+                KvCache<B>* cache = nullptr) {
+    const Var<T> x = op::interleave(tape, projector_(tape, features),
+                                    decoder_.embed(tape, batch.text), batch.order);
+    const std::int32_t* positions =
+        tape.upload(std::span<const std::int32_t>(batch.positions));
+    return decoder_(tape, x, {&batch.sequences, positions, &routing, cache, false});
+  }
+
+  /// The mean cross-entropy of the batch's targets, 1 x 1.
+  Var<T> loss(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing) {
+    const Var<T> h = hidden(tape, batch, features, routing);
+    return op::cross_entropy(tape, decoder_.logits(tape, h, batch.rows), batch.targets);
+  }
+
+  ParameterSet<B>& parameters() { return parameters_; }
+  const ParameterSet<B>& parameters() const { return parameters_; }
+  Decoder<B, V>& decoder() { return decoder_; }
+  Projector<B>& projector() { return projector_; }
+  const ModelConfig& config() const { return config_; }
+
+ private:
+  ModelConfig config_;
+  mutable ParameterSet<B> parameters_;
+  VisionTower<B> vision_;
+  Projector<B> projector_;
+  Decoder<B, V> decoder_;
+};
+
+}  // namespace branchlora::model

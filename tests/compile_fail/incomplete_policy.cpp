@@ -1,0 +1,13 @@
+// expect: A policy lacks a member that the concept of its category asks for.
+#include "branchlora/adapter/adapter.hpp"
+
+using namespace branchlora;
+
+struct Cosine {  // no Granularity
+  using Category = category::Router;
+  static constexpr bool per_task = false;
+  static constexpr const char* name() { return "Cosine"; }
+  static constexpr int rows(int branches) { return branches; }
+};
+
+constexpr int rank = Adapter<Rank<8>, Branches<4>, Cosine>::rank;

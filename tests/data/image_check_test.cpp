@@ -1,0 +1,42 @@
+#include "branchlora/data/image_check.hpp"
+
+#include <doctest/doctest.h>
+
+#include <string>
+
+using namespace branchlora::data;
+
+TEST_CASE("CRC-32 of the standard check text") {
+  CHECK(detail::crc32("123456789") == 0xCBF43926U);
+  CHECK(detail::crc32("") == 0U);
+}
+
+TEST_CASE("other files than PNG and JPEG") {
+  for (const std::string file : {"", "GIF89a", "\x89PNG", "BM12", "\xFF\xD8"}) {
+    CAPTURE(file);
+    CHECK(find_image_defect(file) == "expected a PNG or JPEG image, found another kind of file");
+  }
+}
+
+TEST_CASE("a chunk whose length runs past the end, up to the largest, is a truncated PNG") {
+  const std::string signature = "\x89PNG\r\n\x1A\n";
+  for (const std::string& length : {std::string("\xFF\xFF\xFF\xFF"), std::string("\0\0\0\1", 4)}) {
+    const auto defect = find_image_defect(signature + length + "IENDcrc!");
+    REQUIRE(defect);
+    CHECK(defect->find("truncated") != std::string::npos);
+  }
+}
+
+TEST_CASE("an end mark inside a JPEG's header segment, as in a thumbnail, does not count") {
+  const std::string thumbnail("\xFF\xD8\xFF\xE1\0\6\xFF\xD9\1\1", 10);
+  const std::string scan("\xFF\xDA\0\4\1\1\x12\x34", 8);
+  CHECK(find_image_defect(thumbnail + scan).has_value());
+  CHECK_FALSE(find_image_defect(thumbnail + scan + "\xFF\xD9").has_value());
+  CHECK_FALSE(find_image_defect(thumbnail + "\xFF" + scan + "\xFF\xD9 trailing").has_value());
+}
+
+TEST_CASE("a JPEG whose segments say length 0 or run past the end is refused, and soon") {
+  CHECK(find_image_defect(std::string("\xFF\xD8\xFF\xE0\0\0", 6)).has_value());
+  CHECK(find_image_defect("\xFF\xD8\xFF\xE0\xFF\xFF").has_value());
+  CHECK(find_image_defect(std::string(100'000, '\xFF').insert(1, "\xD8")).has_value());
+}

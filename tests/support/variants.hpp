@@ -1,0 +1,69 @@
+/// @file
+/// Every variant that the tests of adapters run over, and what a naive reference needs to know.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include "branchlora/adapter/variant/branch_lora.hpp"
+#include "branchlora/adapter/variant/hydra_lora.hpp"
+#include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/moe_lora.hpp"
+#include "branchlora/adapter/variant/rs_lora.hpp"
+
+namespace branchlora::test {
+
+using Lora4 = Lora<4>;
+using RsLora4 = RsLora<4>;
+using Moe = MoeLora<3, 4>;
+using Hydra = HydraLora<3, 4>;
+using Branch = BranchLora<3, 4, 2>;
+
+using MoeShared = Moe::with<trunk::Shared>;
+using MoeSparse = Moe::with<TopK<2>>;
+using MoeSharedSparse = Moe::with<trunk::Shared, TopK<2>>;
+using MoeSoftmaxFirst = Moe::with<TopK<2>, gating::SoftmaxThenTopK>;
+using MoeFirstToken = Moe::with<TopK<2>, router::Linear<per::FirstToken>>;
+using HydraMeanToken = Hydra::with<router::Linear<per::MeanToken>>;
+using BranchToken = Branch::with<router::PerTask<router::Linear<per::Token>>>;
+using BranchMeanToken =
+    Branch::with<router::PerTask<router::Linear<per::MeanToken>>, gating::SoftmaxThenTopK>;
+using BranchSeparate = Branch::with<trunk::Separate>;
+using MoeBalanced = Moe::with<TopK<2>, balance::Switch>;
+using HydraBalanced = Hydra::with<TopK<2>, balance::Switch>;
+using BranchBalanced = Branch::with<balance::Switch, gating::SoftmaxThenTopK>;
+using BranchThaw = Branch::with<exhausted::ThawLeastActive>;
+using BranchGrow = Branch::with<exhausted::Grow<2>>;
+using BranchTunable = Branch::with<reach::TunableOnly>;
+using BranchFrozenReach = Branch::with<reach::FrozenOnly>;
+using BranchCopied = Branch::with<router_start::Copied, freezing::Never>;
+
+#define BRANCHLORA_ALL_VARIANTS                                                                  \
+  Lora4, RsLora4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse, MoeSoftmaxFirst,    \
+      MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken, BranchSeparate, MoeBalanced,  \
+      HydraBalanced, BranchBalanced, BranchThaw, BranchGrow, BranchTunable, BranchFrozenReach,   \
+      BranchCopied
+
+}  // namespace branchlora::test
+
+TYPE_TO_STRING(branchlora::test::Lora4);
+TYPE_TO_STRING(branchlora::test::RsLora4);
+TYPE_TO_STRING(branchlora::test::Moe);
+TYPE_TO_STRING(branchlora::test::Hydra);
+TYPE_TO_STRING(branchlora::test::Branch);
+TYPE_TO_STRING(branchlora::test::MoeShared);
+TYPE_TO_STRING(branchlora::test::MoeSparse);
+TYPE_TO_STRING(branchlora::test::MoeSharedSparse);
+TYPE_TO_STRING(branchlora::test::MoeSoftmaxFirst);
+TYPE_TO_STRING(branchlora::test::MoeFirstToken);
+TYPE_TO_STRING(branchlora::test::HydraMeanToken);
+TYPE_TO_STRING(branchlora::test::BranchToken);
+TYPE_TO_STRING(branchlora::test::BranchMeanToken);
+TYPE_TO_STRING(branchlora::test::BranchSeparate);
+TYPE_TO_STRING(branchlora::test::MoeBalanced);
+TYPE_TO_STRING(branchlora::test::HydraBalanced);
+TYPE_TO_STRING(branchlora::test::BranchBalanced);
+TYPE_TO_STRING(branchlora::test::BranchThaw);
+TYPE_TO_STRING(branchlora::test::BranchGrow);
+TYPE_TO_STRING(branchlora::test::BranchTunable);
+TYPE_TO_STRING(branchlora::test::BranchFrozenReach);
+TYPE_TO_STRING(branchlora::test::BranchCopied);
