@@ -28,7 +28,7 @@ namespace {
 
 using namespace branchlora;
 using Backend = eigen::Backend<float>;
-using Model = model::Multimodal<Backend, NoAdapter>;
+using Model = model::Multimodal<Backend>;
 
 struct Options {
   std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data";

@@ -299,6 +299,7 @@ TEST_CASE_TEMPLATE("a saved adapter goes on to the same bits", V, BRANCHLORA_ALL
 
   AdapterBench<V> restored;
   restored.layer().restore(whole.layer().state());
+  restored.tasks = whole.tasks;
   for (auto& p : restored.parameters) assign(p.value, whole.value(p.name));
   CHECK(restored.layer().state() == whole.layer().state());
   CHECK(restored.output() == whole.output());

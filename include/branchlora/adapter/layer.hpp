@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "branchlora/adapter/adapter.hpp"
+#include "branchlora/adapter/any_adapter.hpp"
 #include "branchlora/adapter/gate.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/mix/branch_mix.hpp"
@@ -34,7 +35,7 @@ namespace branchlora {
 /// with the policies deciding every step. B is stored transposed, b_rows x d_out, so that every factor has few long rows and the three
 /// skinny products of the backend serve both directions.
 template <Backend B, class V>
-class AdapterLayer {
+class AdapterLayer final : public AnyAdapter<B> {
  public:
   using T = typename B::Scalar;
   static constexpr Index rank = V::rank;
@@ -87,7 +88,7 @@ class AdapterLayer {
   }
 
   /// y + s B mix(A x): adds to the memory of `y`, which must have no other reader.
-  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) {
+  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     expect_shape(y.value(), x.rows(), b_.front()->value.cols, name_.c_str());
     if (hyper_.dropout > 0 && routing.dropout != nullptr) {
       x = op::dropout(tape, x, hyper_.dropout, routing.dropout->fork(name_));
@@ -127,7 +128,7 @@ class AdapterLayer {
   /// Starts task `task` (0, 1, ...). If no branch is left to train, the policy for exhausted
   /// branches acts first. Where routers are per task, a new one is made, which may choose what the
   /// reach policy allows now; a single router may choose every active branch.
-  void begin_task(Index task) {
+  void begin_task(Index task) override {
     if (tunable() == 0) {
       set_branches(first_branches(std::min(std::popcount(active_) + static_cast<int>(top_k),
                                            static_cast<int>(capacity))),
@@ -146,7 +147,7 @@ class AdapterLayer {
   /// Ends a task: its router, where routers are per task, never changes again, nor do the branches
   /// that the freezing policy names, given how active each was in what was observed since the last
   /// call.
-  void end_task() {
+  void end_task() override {
     if constexpr (V::per_task_router) {
       if (!routers_.empty()) parameters_->set_trainable(*routers_.back().weight, false);
     }
@@ -158,17 +159,22 @@ class AdapterLayer {
     }
   }
 
-  /// W += s B^T A: what the adapter does, added to the weight that it stands beside.
-  void merge_into(MatrixView<T> weight) const {
-    static_assert(!routed, "branchlora: only an adapter without a router can be merged, because a "
-                           "gate depends on the input");
-    parameters_->backend().gemm(Op::transpose, Op::none, scale_, up(), trunk(), T(1), weight);
+  /// W += s B^T A: what the adapter does, added to the weight that it stands beside. Throws `Error`
+  /// if the variant has a router, because a gate depends on the input.
+  void merge_into(MatrixView<T> weight) const override {
+    if constexpr (routed) {
+      fail("{}: only an adapter without a router can be merged, since a gate depends on the input; "
+           "found {}",
+           name_, V::describe());
+    } else {
+      parameters_->backend().gemm(Op::transpose, Op::none, scale_, up(), trunk(), T(1), weight);
+    }
   }
 
   /// The branches in use.
-  BranchSet active() const { return active_; }
+  BranchSet active() const override { return active_; }
   /// The branches whose B never changes again, unless the policy for exhausted branches thaws it.
-  BranchSet frozen() const { return frozen_; }
+  BranchSet frozen() const override { return frozen_; }
   /// The branches whose B trains.
   BranchSet tunable() const { return active_ & ~frozen_; }
   /// The branches that the router of `task` (or the only one) may choose.
@@ -178,18 +184,18 @@ class AdapterLayer {
   /// How many routers there are.
   Index routers() const { return std::ssize(routers_); }
   /// The activity of each branch, as the freezing policy measures it, in what was observed.
-  std::vector<double> activity() const {
+  std::vector<double> activity() const override {
     std::vector<double> mean = activity_;
     for (double& a : mean) a /= observed_ > 0 ? static_cast<double>(observed_) : 1.0;
     return mean;
   }
-  const std::string& name() const { return name_; }
+  const std::string& name() const override { return name_; }
   T scale() const { return scale_; }
 
   /// The state that is in no parameter: the sets of active and frozen branches, the activity in
   /// the last task (the bits of a double for each branch) and what each router may choose. For
   /// checkpoints.
-  std::vector<std::uint64_t> state() const {
+  std::vector<std::uint64_t> state() const override {
     std::vector<std::uint64_t> s{active_, frozen_};
     for (const double a : last_activity_) s.push_back(std::bit_cast<std::uint64_t>(a));
     for (const Router& r : routers_) s.push_back(r.allowed);
@@ -198,7 +204,7 @@ class AdapterLayer {
 
   /// Restores what `state` gave at the end of a task; routers of finished tasks are created, their
   /// weights to be loaded.
-  void restore(std::span<const std::uint64_t> s) {
+  void restore(std::span<const std::uint64_t> s) override {
     constexpr std::size_t fixed = 2 + static_cast<std::size_t>(capacity);
     expect(s.size() >= fixed, "{}: the saved state has {} numbers, expected at least {}", name_,
            s.size(), fixed);

@@ -24,7 +24,7 @@ struct DecoderPass {
 };
 
 /// One block: RMS norm, rotary attention, RMS norm, SwiGLU.
-template <Backend B, class V>
+template <Backend B>
 class DecoderBlock {
  public:
   using T = typename B::Scalar;
@@ -85,12 +85,12 @@ class DecoderBlock {
  private:
   AttentionShape shape_;
   nn::RmsNorm<B> norm1_, norm2_;
-  AdaptedLinear<B, V> q_, k_, v_, o_, gate_, up_, down_;
+  AdaptedLinear<B> q_, k_, v_, o_, gate_, up_, down_;
 };
 
 /// The decoder with tied word embeddings. Embeddings are scaled by the square root of the width on
 /// the way in.
-template <Backend B, class V>
+template <Backend B>
 class Decoder {
  public:
   using T = typename B::Scalar;
@@ -153,7 +153,7 @@ class Decoder {
     for (auto& block : blocks_) {
       block.for_each_norm([&](auto& norm) { norm.set_trainable(trainable); });
     }
-    for_each_linear([&](AdaptedLinear<B, V>& linear) {
+    for_each_linear([&](AdaptedLinear<B>& linear) {
       if (trainable) {
         linear.base().set_trainable(true);
       } else {
@@ -169,7 +169,7 @@ class Decoder {
   DecoderConfig config_;
   ParameterSet<B>* parameters_;
   Parameter<T>* embedding_;
-  std::vector<DecoderBlock<B, V>> blocks_;
+  std::vector<DecoderBlock<B>> blocks_;
   nn::RmsNorm<B> norm_;
   op::RopeTable<B> rope_;
 };

@@ -13,8 +13,8 @@ namespace branchlora::model {
 /// token, until `end` or `most` tokens. `end` itself is left out.
 ///
 /// `features` are those of the batch's images and `tasks` picks routers. The tape is reset.
-template <Backend B, class V>
-std::vector<std::vector<std::int32_t>> generate(Multimodal<B, V>& model, Tape<B>& tape,
+template <Backend B>
+std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& tape,
                                                 const Batch& batch,
                                                 const FeatureBank<B>& bank,
                                                 std::span<const std::int32_t> tasks,

@@ -15,23 +15,25 @@
 namespace branchlora::model {
 
 /// The vision features of many images, computed once, since the tower is frozen while tasks are
-/// learned: `tokens` rows for each image.
+/// learned: `tokens` rows for each image. Copies share the memory.
 template <Backend B>
 struct FeatureBank {
-  Buffer<B> features;
+  std::shared_ptr<const Buffer<B>> features;
   Index tokens = 0;
 
+  /// All rows.
+  MatrixView<typename B::Scalar> all() const { return features->view(); }
+  /// The rows of one image.
   MatrixView<typename B::Scalar> image(Index i) const {
-    return features.view().middle_rows(i * tokens, tokens);
+    return all().middle_rows(i * tokens, tokens);
   }
 };
 
-/// Vision tower, projector and decoder with adapters of variant `V` on every linear layer of the
-/// decoder. Not movable: its layers refer to its parameters.
-template <Backend B, class V>
+/// Vision tower, projector and decoder, with adapters on every linear layer of the decoder once they
+/// are attached. Not movable: its layers refer to its parameters.
+template <Backend B>
 class Multimodal {
  public:
-  using Variant = V;
   using T = typename B::Scalar;
 
   Multimodal(B& backend, const ModelConfig& config)
@@ -76,19 +78,17 @@ class Multimodal {
     });
   }
 
-  /// Adds the adapters.
-  void attach(const Hyper& hyper, const Random& random)
-    requires(!std::is_same_v<V, NoAdapter>)
-  {
-    decoder_.for_each_linear([&](auto& linear) { linear.attach(hyper, random); });
+  /// Adds the adapters of a method.
+  void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
+    decoder_.for_each_linear([&](auto& linear) { linear.attach(method, hyper, random); });
   }
 
   /// Calls f on every adapter.
   template <class F>
-  void for_each_adapter(F f)
-    requires(!std::is_same_v<V, NoAdapter>)
-  {
-    decoder_.for_each_linear([&](auto& linear) { f(linear.adapter()); });
+  void for_each_adapter(F f) {
+    decoder_.for_each_linear([&](auto& linear) {
+      if (linear.adapter() != nullptr) f(*linear.adapter());
+    });
   }
 
   /// The features of images given as patches (images * patches rows).
@@ -100,8 +100,9 @@ class Multimodal {
   template <class Rgb>
   FeatureBank<B> features_of(Tape<B>& tape, Index count, Rgb rgb, Index chunk = 32) const {
     const VisionConfig& c = config_.vision;
-    FeatureBank<B> bank{
-        Buffer<B>(parameters_.backend(), count * c.tokens(), c.feature_width()), c.tokens()};
+    FeatureBank<B> bank{std::make_shared<const Buffer<B>>(
+                            parameters_.backend(), count * c.tokens(), c.feature_width()),
+                        c.tokens()};
     const bool recording = tape.recording();
     tape.set_recording(false);
     for (Index first = 0; first < count; first += chunk) {
@@ -117,7 +118,7 @@ class Multimodal {
       T* patches = tape.upload(std::span<const T>(host));
       const Var<T> x = tape.constant({patches, n * c.patches(), c.patch_size()});
       parameters_.backend().copy(vision_(tape, x, images).value(),
-                                 bank.features.view().middle_rows(first * c.tokens(),
+                                 bank.all().middle_rows(first * c.tokens(),
                                                                   n * c.tokens()));
     }
     tape.reset();
@@ -155,7 +156,7 @@ class Multimodal {
 
   ParameterSet<B>& parameters() { return parameters_; }
   const ParameterSet<B>& parameters() const { return parameters_; }
-  Decoder<B, V>& decoder() { return decoder_; }
+  Decoder<B>& decoder() { return decoder_; }
   Projector<B>& projector() { return projector_; }
   const ModelConfig& config() const { return config_; }
 
@@ -164,7 +165,7 @@ class Multimodal {
   mutable ParameterSet<B> parameters_;
   VisionTower<B> vision_;
   Projector<B> projector_;
-  Decoder<B, V> decoder_;
+  Decoder<B> decoder_;
 };
 
 }  // namespace branchlora::model

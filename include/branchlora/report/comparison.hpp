@@ -44,8 +44,8 @@ std::string format_range(std::span<const RunResult* const> runs, Value value) {
 /// (`Domain-IL (BranchLoRA, task given: Task-IL)`).
 template <class Property>
 std::string describe(const std::vector<MethodRuns>& groups, Property property) {
-  std::vector<std::string> values;
-  for (const MethodRuns& group : groups) values.push_back(property(group));
+  std::vector<std::string> values(groups.size());
+  std::ranges::transform(groups, values.begin(), property);
   const std::string usual = std::ranges::max(
       values, {}, [&](const std::string& value) { return std::ranges::count(values, value); });
   std::vector<std::string> others;
@@ -146,8 +146,9 @@ inline Table comparison_table(std::span<const RunResult> runs, const TableOption
                           detail::format_range(group.runs, &RunResult::router)});
   }
   for (const detail::MetricColumn& column : detail::metric_columns()) {
-    std::vector<Statistic> values;
-    for (const MethodRuns& group : groups) values.push_back(group.over_seeds(column.value));
+    std::vector<Statistic> values(groups.size());
+    std::ranges::transform(groups, values.begin(),
+                           [&](const MethodRuns& group) { return group.over_seeds(column.value); });
     if (std::ranges::all_of(values, [](const Statistic& s) { return std::isnan(s.mean); }))
       continue;
     table.columns.push_back({column.title});

@@ -107,10 +107,12 @@ class CurvePlot {
     svg.text({16, 26}, title_, {.size = 15, .bold = true});
     svg.text({16, 44}, subtitle_, {.color = soft});
     for (std::size_t p = 0; p < panels_.size(); ++p) {
+      const std::size_t row = p / columns;
+      const std::size_t column = p % columns;
       draw(svg,
-           {first.x + pitch_x * static_cast<double>(p % columns),
-            first.y + pitch_y * static_cast<double>(p / columns)},
-           panels_[p], p % columns == 0);
+           {first.x + pitch_x * static_cast<double>(column),
+            first.y + pitch_y * static_cast<double>(row)},
+           panels_[p], column == 0);
     }
     for (std::size_t i = 0; i < legend_.size(); ++i) {
       const auto& [name, style, level] = legend_[i];
@@ -199,6 +201,7 @@ class CurvePlot {
 /// `1 ScienceQA`: tasks with their place in the order.
 inline std::vector<std::string> numbered(const std::vector<std::string>& tasks) {
   std::vector<std::string> names;
+  names.reserve(tasks.size());
   for (const std::string& task : tasks)
     names.push_back(fmt::format("{} {}", names.size() + 1, task));
   return names;
@@ -215,6 +218,7 @@ inline std::string curves_by_task_svg(std::span<const RunResult> runs,
   const std::vector<std::string> tasks = detail::numbered(runs.front().tasks);
   std::vector<detail::LegendEntry> methods;
   std::vector<detail::CurvePanel> panels;
+  panels.reserve(tasks.size());
   for (std::size_t j = 0; j < tasks.size(); ++j)
     panels.push_back({.title = tasks[j], .curves = {}, .own_stage = j});
   std::size_t lines = 0;
@@ -264,6 +268,7 @@ inline std::string curves_by_method_svg(std::span<const RunResult> runs,
   }
   expect(!panels.empty(), "curves: expected a method scored after every task, found none");
   std::vector<detail::LegendEntry> legend;
+  legend.reserve(tasks.size());
   for (const std::string& task : tasks)
     legend.push_back({task, detail::LineStyle::line(legend.size())});
   return detail::CurvePlot(title,

@@ -163,11 +163,12 @@ inline std::string heat_map_svg(std::span<const RunResult> runs,
              {.anchor = "middle", .color = Style::soft});
   };
   for (std::size_t m = 0; m < maps.size(); ++m) {
-    const bool first = m % columns == 0;
-    const Point origin{left + pitch_x * static_cast<double>(m % columns),
-                       top + pitch_y * static_cast<double>(m / columns)};
-    draw(maps[m], origin, first);
-    if (first) {
+    const std::size_t row = m / columns;
+    const std::size_t column = m % columns;
+    const Point origin{left + pitch_x * static_cast<double>(column),
+                       top + pitch_y * static_cast<double>(row)};
+    draw(maps[m], origin, column == 0);
+    if (column == 0) {
       svg.text({20, origin.y + map_height(maps[m]) / 2}, "after training on",
                {.anchor = "middle", .color = Style::soft, .rotate = -90});
     }

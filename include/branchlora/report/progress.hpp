@@ -89,10 +89,13 @@ class Progress {
 
   /// Leaves the last state on the terminal.
   ~Progress() {
-    const std::scoped_lock lock(mutex_);
     if (!options_.live) return;
-    draw();
-    options_.write("\n");
+    try {
+      const std::scoped_lock lock(mutex_);
+      draw();
+      options_.write("\n");
+    } catch (...) {  // NOLINT(bugprone-empty-catch): a lost line is no harm, a throw here would be
+    }
   }
 
   /// A job at work. It shows until it is destroyed.
@@ -161,7 +164,8 @@ class Progress {
     std::string text;
     for (const auto& [name, detail] : jobs_) {
       if (!text.empty()) text += " | ";
-      text += detail.empty() ? name : name + ": " + detail;
+      text += name;
+      if (!detail.empty()) text.append(": ").append(detail);
     }
     return text;
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -79,19 +80,21 @@ constexpr To cast(From value) {
   }
 }
 
-/// The step of a bfloat16 kernel: `sum += a_even * b_even + a_odd * b_odd` in every lane.
-[[gnu::always_inline]] inline void multiply_pairs(Simd<float>& sum, std::uint32_t a,
-                                                  Simd<float> b) {
+/// A register of bfloat16 pairs.
+using Bits = Simd<std::uint32_t>;
+
+/// The step of a bfloat16 kernel: `sum + a_even * b_even + a_odd * b_odd` in every lane, where a
+/// and b hold pairs.
+[[gnu::always_inline]] inline Simd<float> multiply_pairs(Bits a, Bits b, Simd<float> sum) {
 #if defined(__AVX512BF16__)
-  sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(static_cast<int>(a)), (__m512bh)b);
+  // The intrinsic's operand type differs between compilers, and clang 16 fails to compile casts
+  // to it.
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
 #else
-  typedef std::uint32_t Bits __attribute__((vector_size(vector_bytes)));  // NOLINT
-  const Bits bits = reinterpret_cast<const Bits&>(b);
-  const Bits low = bits << 16U;
-  const Bits high = bits & 0xFFFF0000U;
-  sum += std::bit_cast<float>(a << 16U) * reinterpret_cast<const Simd<float>&>(low);
-  sum += std::bit_cast<float>(a & 0xFFFF0000U) * reinterpret_cast<const Simd<float>&>(high);
+  sum += std::bit_cast<Simd<float>>(a << 16U) * std::bit_cast<Simd<float>>(b << 16U);
+  sum += std::bit_cast<Simd<float>>(a & 0xFFFF0000U) * std::bit_cast<Simd<float>>(b & 0xFFFF0000U);
 #endif
+  return sum;
 }
 
 /// `Tokens x panel` elements of the result, over `steps` steps of one block's depth. `a` holds rows
@@ -108,21 +111,24 @@ template <Storage S, int Tokens>
     __builtin_prefetch(y + t * stride + n);
   }
   for (Index p = 0; p < steps; ++p, a += pair<S>, b += pair<S> * panel<S>) {
-    Simd<T> left;
-    Simd<T> right;
+    std::conditional_t<std::same_as<S, bfloat16>, Bits, Simd<T>> left;
+    decltype(left) right;
     std::memcpy(&left, b, sizeof left);
     std::memcpy(&right, b + pair<S> * n, sizeof right);
     hold(left);
     hold(right);
 #pragma GCC unroll 16
     for (int t = 0; t < Tokens; ++t) {
+      const S* from = a + t * row_step<S>;
       if constexpr (std::same_as<S, bfloat16>) {
         std::uint32_t both;
-        std::memcpy(&both, a + t * row_step<S>, sizeof both);
-        multiply_pairs(sum[t][0], both, left);
-        multiply_pairs(sum[t][1], both, right);
+        std::memcpy(&both, from, sizeof both);
+        Bits x = both + Bits{};
+        hold(x);
+        sum[t][0] = multiply_pairs(x, left, sum[t][0]);
+        sum[t][1] = multiply_pairs(x, right, sum[t][1]);
       } else {
-        Simd<T> x = a[t * row_step<S>] - Simd<T>{};
+        Simd<T> x = *from - Simd<T>{};
         hold(x);
         sum[t][0] += x * left;
         sum[t][1] += x * right;

@@ -1,0 +1,70 @@
+/// @file
+/// What a model knows of its adapters, whatever their variant.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "branchlora/adapter/hyper.hpp"
+#include "branchlora/adapter/policy/branch_set.hpp"
+#include "branchlora/adapter/routing.hpp"
+#include "branchlora/autograd/tape.hpp"
+
+namespace branchlora {
+
+/// An adapter beside one linear layer. `AdapterLayer<B, V>` is the model of it for a variant V; the
+/// call through this interface, once a layer and step, lets models and training loops be compiled
+/// once for all variants.
+template <Backend B>
+class AnyAdapter {
+ public:
+  using T = typename B::Scalar;
+
+  AnyAdapter() = default;
+  AnyAdapter(const AnyAdapter&) = delete;
+  AnyAdapter& operator=(const AnyAdapter&) = delete;
+  virtual ~AnyAdapter() = default;
+
+  /// Adds the adapter's output for x to the memory of y, the frozen layer's output.
+  virtual Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) = 0;
+  /// Prepares for task `task`, numbered from 0.
+  virtual void begin_task(Index task) = 0;
+  /// Freezes what must not change after a task.
+  virtual void end_task() = 0;
+  /// The state that is in no parameter.
+  virtual std::vector<std::uint64_t> state() const = 0;
+  /// Restores what `state` gave.
+  virtual void restore(std::span<const std::uint64_t> state) = 0;
+  /// Adds what the adapter does to the weight that it stands beside; throws if it can not be said
+  /// by a weight.
+  virtual void merge_into(MatrixView<T> weight) const = 0;
+  /// How active each branch was in what was observed.
+  virtual std::vector<double> activity() const = 0;
+  /// The branches in use.
+  virtual BranchSet active() const = 0;
+  /// The branches that no longer train.
+  virtual BranchSet frozen() const = 0;
+  /// The name of the layer.
+  virtual const std::string& name() const = 0;
+};
+
+/// A variant as a value: what a training loop must know of it, and how its adapters are made.
+/// `method_of<B, V>()` (adapter/method.hpp) makes one of a type.
+template <Backend B>
+struct Method {
+  std::string description;       ///< The full list of policies.
+  bool per_task_router = false;  ///< Each task trains a router of its own.
+  bool selects = false;          ///< A router is picked at inference.
+  bool uses_keys = false;        ///< It is picked by keys, and not told.
+  bool freezes = false;          ///< Branches are frozen after a task by how active they were.
+  std::function<std::unique_ptr<AnyAdapter<B>>(ParameterSet<B>&, const std::string& name,
+                                               Index d_in, Index d_out, const Hyper&,
+                                               const Random&)>
+      make;
+};
+
+}  // namespace branchlora

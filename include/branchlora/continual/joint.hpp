@@ -1,0 +1,99 @@
+/// @file
+/// The two ends of the scale: no training at all, and all tasks at once.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "branchlora/continual/run.hpp"
+
+namespace branchlora::continual {
+
+/// The scores of the base model on every task's test split.
+template <Backend B>
+std::vector<double> zero_shot(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+                              const Options& o) {
+  model::Multimodal<B> model(backend, base.config);
+  base.load(model);
+  model.freeze_base(o.storage, 0.0);
+  Tape<B> tape(backend);
+  std::vector<double> scores;
+  for (const TaskData<B>& task : tasks) {
+    scores.push_back(evaluate(model, tape, task.test, task.info.scorer, base.tokenizer, o,
+                              [](Index) { return Index{0}; })
+                         .score);
+  }
+  return scores;
+}
+
+/// The base model as a row of a table: it ends where it begins.
+inline report::RunResult zero_shot_result(const std::vector<double>& scores,
+                                          const std::vector<std::string>& tasks, const Options& o) {
+  report::RunResult result;
+  result.method = "Zero-shot";
+  result.seed = o.seed;
+  result.protocol = "Domain-IL";
+  result.tasks = tasks;
+  result.config = o.to_json();
+  result.R = empty_accuracy_matrix(tasks.size());
+  for (std::size_t j = 0; j < tasks.size(); ++j) result.R(tasks.size() - 1, j) = scores[j];
+  return result;
+}
+
+/// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream
+/// has in all: the upper bound of a method that forgets nothing.
+template <Backend B>
+report::RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+                            const Method<B>& method, const std::string& name, const Options& o,
+                            const Listener& listener = {}) {
+  expect(!method.per_task_router,
+         "{}: joint training mixes tasks, so it takes one router for all of them", name);
+  const Random random(o.seed);
+  model::Multimodal<B> model(backend, base.config);
+  base.load(model);
+  model.freeze_base(o.storage, o.projector_rate);
+  model.attach(method, o.hyper, random.fork("adapter"));
+  model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
+  Tape<B> tape(backend);
+
+  Split<B> all;
+  Index images = 0;
+  for (const TaskData<B>& task : tasks) images += task.train.bank.all().rows;
+  const auto& first = tasks.front().train.bank;
+  all.bank = {std::make_shared<const Buffer<B>>(backend, images, first.all().cols), first.tokens};
+  Index row = 0;
+  for (const TaskData<B>& task : tasks) {
+    const auto features = task.train.bank.all();
+    backend.copy(features, all.bank.all().middle_rows(row, features.rows));
+    for (model::Example e : task.train.examples) {
+      if (e.image >= 0) e.image += row / first.tokens;
+      all.examples.push_back(std::move(e));
+    }
+    all.samples.insert(all.samples.end(), task.train.samples.begin(), task.train.samples.end());
+    row += features.rows;
+  }
+
+  report::RunResult result;
+  result.method = name;
+  result.seed = o.seed;
+  result.protocol = "Domain-IL";
+  result.config = o.to_json();
+  result.config["variant"] = method.description;
+  const Index steps = o.steps * std::ssize(tasks);
+  result.train_seconds = train_task(model, tape, all, "all tasks", steps, o, random, listener);
+  result.step_ms = 1e3 * result.train_seconds / static_cast<double>(steps);
+  result.R = empty_accuracy_matrix(tasks.size());
+  for (std::size_t j = 0; j < tasks.size(); ++j) {
+    result.tasks.push_back(tasks[j].info.name);
+    result.R(tasks.size() - 1, j) = evaluate(model, tape, tasks[j].test, tasks[j].info.scorer,
+                                             base.tokenizer, o, [](Index) { return Index{0}; })
+                                        .score;
+  }
+  for (const auto& p : model.parameters()) {
+    if (detail::is_learned(p)) result.trainable += p.value.size();
+    if (p.name.find(".router") != std::string::npos) result.router += p.value.size();
+  }
+  return result;
+}
+
+}  // namespace branchlora::continual

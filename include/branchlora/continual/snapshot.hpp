@@ -1,0 +1,109 @@
+/// @file
+/// The state of a continual run after a task, on disk: what a killed run continues from.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "branchlora/continual/metrics.hpp"
+#include "branchlora/continual/task_selector.hpp"
+#include "branchlora/io/json.hpp"
+#include "branchlora/model/checkpoint.hpp"
+#include "branchlora/model/multimodal.hpp"
+
+namespace branchlora::continual {
+
+/// What a run has beside its parameters.
+struct Progressed {
+  Index tasks_done = 0;
+  std::vector<std::vector<double>> scores;        ///< Rows of R, with the selector's choice of router.
+  std::vector<std::vector<double>> scores_given;  ///< The same with the true task, if there is a selector.
+  std::vector<double> stage_seconds;
+  double selector_accuracy = 0;
+  TaskSelector selector;
+};
+
+namespace detail {
+
+/// A parameter that can differ from the base.
+template <class T>
+bool is_learned(const Parameter<T>& p) {
+  return p.name.find(".lora_") != std::string::npos ||
+         p.name.find(".router") != std::string::npos || p.name.starts_with("projector.");
+}
+
+inline nlohmann::json to_json(const std::vector<Embedding>& keys) {
+  auto json = nlohmann::json::array();
+  for (const Embedding& k : keys) json.push_back({{"image", k.image}, {"text", k.text}});
+  return json;
+}
+
+}  // namespace detail
+
+/// Writes a snapshot to one safetensors file, whole or not at all. `run` identifies the run: a
+/// snapshot of another is refused on `load_snapshot`.
+template <Backend B>
+void save_snapshot(const std::filesystem::path& path, model::Multimodal<B>& model,
+                   const Method<B>& method, const Progressed& progress, const std::string& run) {
+  auto state = nlohmann::json::array();
+  model.for_each_adapter([&](auto& adapter) { state.push_back(adapter.state()); });
+  const nlohmann::json json{{"tasks_done", progress.tasks_done},
+                            {"scores", progress.scores},
+                            {"scores_given", progress.scores_given},
+                            {"stage_seconds", progress.stage_seconds},
+                            {"selector_accuracy", progress.selector_accuracy},
+                            {"keys", detail::to_json(progress.selector.keys())},
+                            {"adapters", state},
+                            {"run", run}};
+  std::filesystem::create_directories(path.parent_path());
+  model::save_parameters(
+      path, model.parameters(), [](const auto& p) { return detail::is_learned(p); },
+      {{"format", "pt"}, {"variant", method.description}, {"continual", json.dump()}});
+}
+
+/// Restores a snapshot into a model with its adapters attached. Throws `Error` if the file is of
+/// another run, variant or shape.
+template <Backend B>
+Progressed load_snapshot(const std::filesystem::path& path, model::Multimodal<B>& model,
+                         const Method<B>& method, const std::optional<std::string>& run) {
+  const auto file = io::SafeTensors::open(path);
+  const auto entry = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    expect(found != file.metadata().end(), "{}: expected '{}' in the metadata, found none",
+           path.string(), key);
+    return found->second;
+  };
+  expect(entry("variant") == method.description, "{}: expected a checkpoint of {}, found {}",
+         path.string(), method.description, entry("variant"));
+  const auto json = io::parse_json(entry("continual"), path.string());
+  Progressed progress;
+  try {
+    expect(!run || json.at("run") == *run,
+           "{}: this checkpoint is of another run: expected {}, found {}", path.string(), *run,
+           json.at("run").template get<std::string>());
+    json.at("tasks_done").get_to(progress.tasks_done);
+    json.at("scores").get_to(progress.scores);
+    json.at("scores_given").get_to(progress.scores_given);
+    json.at("stage_seconds").get_to(progress.stage_seconds);
+    json.at("selector_accuracy").get_to(progress.selector_accuracy);
+    std::vector<Embedding> keys;
+    for (const auto& k : json.at("keys")) keys.push_back({k.at("image").template get<std::vector<double>>(),
+                      k.at("text").template get<std::vector<double>>()});
+    progress.selector.set_keys(std::move(keys));
+    std::size_t i = 0;
+    model.for_each_adapter([&](auto& adapter) {
+      const auto state =
+          json.at("adapters").at(i++).template get<std::vector<std::uint64_t>>();
+      adapter.restore(state);
+    });
+  } catch (const nlohmann::json::exception& e) {
+    fail("{}: the state of the run can not be read: {}", path.string(), e.what());
+  }
+  model::load_parameters(file, model.parameters(),
+                         [](const auto& p) { return detail::is_learned(p); });
+  return progress;
+}
+
+}  // namespace branchlora::continual

@@ -1,0 +1,150 @@
+/// @file
+/// The tasks of a stream, ready to be learned: tokens, vision features and embeddings.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "branchlora/continual/task_selector.hpp"
+#include "branchlora/data/task.hpp"
+#include "branchlora/model/checkpoint.hpp"
+#include "branchlora/model/dataset.hpp"
+#include "branchlora/model/multimodal.hpp"
+
+namespace branchlora::continual {
+
+/// The samples of one side of a task. Everything is computed from the frozen base, once for all
+/// methods and seeds, and only read afterwards.
+template <Backend B>
+struct Split {
+  std::vector<data::Sample> samples;
+  std::vector<model::Example> examples;
+  model::FeatureBank<B> bank;
+  std::vector<Embedding> embeddings;  ///< Of each sample.
+
+  Index size() const { return std::ssize(samples); }
+};
+
+/// A task of the stream.
+template <Backend B>
+struct TaskData {
+  data::TaskInfo info;
+  Split<B> train, test;
+};
+
+/// The base model of a run: its shape, where its weights are, and its words.
+struct Base {
+  std::filesystem::path checkpoint;
+  model::ModelConfig config;
+  data::Tokenizer tokenizer;
+
+  /// Reads the shape from the checkpoint and the words from a vocabulary file.
+  static Base open(const std::filesystem::path& checkpoint,
+                   const std::filesystem::path& vocabulary) {
+    const auto file = io::SafeTensors::open(checkpoint);
+    const auto found = file.metadata().find("model");
+    expect(found != file.metadata().end(),
+           "{}: expected the model's shape under 'model' in the metadata, found none",
+           checkpoint.string());
+    const auto json = io::parse_json(found->second, checkpoint.string());
+    Base base{checkpoint, {}, data::Tokenizer::load(vocabulary)};
+    try {
+      base.config = json.get<model::ModelConfig>();
+    } catch (const nlohmann::json::exception& e) {
+      fail("{}: the model's shape can not be read: {}", checkpoint.string(), e.what());
+    }
+    expect(base.config.decoder.vocabulary == base.tokenizer.size(),
+           "{}: the model knows {} tokens, but {} has {}", checkpoint.string(),
+           base.config.decoder.vocabulary, vocabulary.string(), base.tokenizer.size());
+    return base;
+  }
+
+  /// Loads the weights into a model of this shape.
+  template <Backend B>
+  void load(model::Multimodal<B>& model) const {
+    model::load_parameters(io::SafeTensors::open(checkpoint), model.parameters(),
+                           [](const auto&) { return true; });
+  }
+};
+
+namespace detail {
+
+/// The mean of rows as doubles.
+template <Backend B>
+std::vector<double> mean_row(B& backend, MatrixView<const typename B::Scalar> rows) {
+  std::vector<typename B::Scalar> host(static_cast<std::size_t>(rows.size()));
+  backend.download(host.data(), rows.data, host.size() * sizeof(host[0]));
+  std::vector<double> mean(static_cast<std::size_t>(rows.cols), 0.0);
+  for (std::size_t i = 0; i < host.size(); ++i) {
+    mean[i % mean.size()] += static_cast<double>(host[i]) / static_cast<double>(rows.rows);
+  }
+  return mean;
+}
+
+}  // namespace detail
+
+/// Prepares tasks with the vision tower and the word embeddings of a base model. The embedding of a
+/// picture is the mean of its features, that of a text the mean of its word embeddings.
+template <Backend B>
+class Preparation {
+ public:
+  explicit Preparation(B& backend, const Base& base)
+      : base_(&base), backend_(&backend), model_(backend, base.config), tape_(backend) {
+    base.load(model_);
+  }
+
+  /// One side of a task, from samples whose pictures lie below `folder`.
+  Split<B> prepare(std::vector<data::Sample> samples, const std::filesystem::path& folder,
+                   std::int32_t task) {
+    data::ImageStore store(folder);
+    model::Dataset set = model::encode(samples, store, base_->tokenizer, task);
+    expect(set.unknown_tokens == 0, "{}: {} tokens are not in the vocabulary", folder.string(),
+           set.unknown_tokens);
+    Split<B> split;
+    split.samples = std::move(samples);
+    split.bank = model_.features_of(tape_, std::ssize(set.images),
+                                    [&](Index i) { return set.pixels(i); });
+    std::vector<std::vector<double>> images;
+    for (Index i = 0; i < std::ssize(set.images); ++i) {
+      images.push_back(detail::mean_row(*backend_, MatrixView<const T>(split.bank.image(i))));
+    }
+    for (const model::Example& e : set.examples) {
+      split.embeddings.push_back(
+          {e.image >= 0 ? images[static_cast<std::size_t>(e.image)] : std::vector<double>{},
+           text_embedding(e.turns.back().prompt)});
+    }
+    split.examples = std::move(set.examples);
+    return split;
+  }
+
+  /// Both sides of the task in `folder`, the `task`-th of its stream.
+  TaskData<B> load(const std::filesystem::path& folder, std::int32_t task) {
+    data::Task loaded = data::load_task(folder);
+    return {loaded.info, prepare(std::move(loaded.train), folder, task),
+            prepare(std::move(loaded.test), folder, task)};
+  }
+
+ private:
+  using T = typename B::Scalar;
+
+  std::vector<double> text_embedding(std::span<const std::int32_t> ids) const {
+    const MatrixView<const T> table = model_.decoder().embedding().value;
+    std::vector<T> row(static_cast<std::size_t>(table.cols));
+    std::vector<double> mean(row.size(), 0.0);
+    for (const std::int32_t id : ids) {
+      backend_->download(row.data(), table.row(id), row.size() * sizeof(T));
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        mean[c] += static_cast<double>(row[c]) / static_cast<double>(ids.size());
+      }
+    }
+    return mean;
+  }
+
+  const Base* base_;
+  B* backend_;
+  mutable model::Multimodal<B> model_;
+  Tape<B> tape_;
+};
+
+}  // namespace branchlora::continual
