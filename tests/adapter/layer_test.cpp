@@ -183,19 +183,18 @@ TEST_CASE_TEMPLATE("decoding reuses the gates of the prefill", V, Branch, Branch
   assign(m, next);
   const Dense decoded = to_dense(bench.linear(tape, tape.constant(m), routing).value());
 
-  // The same token at the end of each sequence; where the mean is routed by, B x is compared under
-  // the old gates, by replacing one token that the first tokens' mean cannot see.
+  // The equation for the new tokens, under the gates of their sequences.
   const auto gates = bench.naive_gates().second;
-  const Method method = method_of<V>(bench.hyper);
+  const Form form = form_of<V>(bench.hyper);
   for (Index s = 0; s < 3; ++s) {
     for (Index o = 0; o < decoded.cols; ++o) {
       double y = 0;
       const Dense w = bench.value("layer.weight");
       for (Index c = 0; c < bench.d_in; ++c) y += w(o, c) * next(s, c);
-      for (Index i = 0; i < method.capacity; ++i) {
-        const Dense a = bench.branch("lora_A", method.shared ? 0 : i);
+      for (Index i = 0; i < form.capacity; ++i) {
+        const Dense a = bench.branch("lora_A", form.shared ? 0 : i);
         const Dense b = bench.branch("lora_B", i);
-        for (Index q = 0; q < method.rank; ++q) {
+        for (Index q = 0; q < form.rank; ++q) {
           double u = 0;
           for (Index c = 0; c < bench.d_in; ++c) u += a(q, c) * next(s, c);
           y += V::scale(bench.hyper) *
@@ -227,12 +226,17 @@ TEST_CASE_TEMPLATE("merging gives the same outputs", V, Lora4, RsLora4) {
   CHECK(distance(unmerged, Dense(unmerged.rows, unmerged.cols)) > 0.1);
 }
 
+TEST_CASE("an adapter with a router cannot be merged") {
+  AdapterBench<Hydra> bench;
+  CHECK_THROWS_AS(bench.layer().merge_into(bench.linear.base().weight().value), Error);
+}
+
 TEST_CASE("dropout zeroes inputs of A alone, in training alone") {
   AdapterBench<Lora4> bench;
-  AdaptedLinear<Double, Lora4> dropping(bench.parameters, "dropping", bench.d_in, 7);
+  AdaptedLinear<Double> dropping(bench.parameters, "dropping", bench.d_in, 7);
   dropping.base().initialize(Random(3));
   dropping.base().freeze();
-  dropping.attach({.alpha = 6.0, .dropout = 0.4, .balance_weight = 0.0}, Random(4));
+  dropping.attach(method_of<Double, Lora4>(), {.alpha = 6.0, .dropout = 0.4, .balance_weight = 0.0}, Random(4));
   const Dense a = random_dense(4, bench.d_in, 70);
   const Dense b = random_dense(4, 7, 71);
   assign(bench.parameters.find("dropping.lora_A")->value, a);

@@ -17,7 +17,7 @@ namespace {
 // result.
 constexpr auto sum_over = [](double n, double spread = 4) { return spread * (n + 8); };
 
-// Elementwise functions: a few roundings, those of `math::exp` (2.5e-7 is 4.2 u) or `math::erf`
+// Elementwise functions: a few roundings, those of `math::exp` (3e-7 is 5 u) or `math::erf`
 // (5e-7 is 8.4 u), and the loss weights, which are normal numbers below 5.
 constexpr auto elementwise = [](Index, Index) { return 64.0; };
 

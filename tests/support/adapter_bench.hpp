@@ -7,20 +7,21 @@
 #include <vector>
 
 #include "branchlora/adapter/adapted_linear.hpp"
+#include "branchlora/adapter/method.hpp"
 #include "support/gradient_check.hpp"
 #include "support/variants.hpp"
 
 namespace branchlora::test {
 
 /// What a variant is, as plain values.
-struct Method {
+struct Form {
   Index rank, capacity, top_k;
   bool shared, routed, per_task, first_token, mean_token, softmax_first, balanced;
   double balance_weight;
 };
 
 template <class V>
-Method method_of(const Hyper& hyper) {
+Form form_of(const Hyper& hyper) {
   using G = typename V::Granularity;
   return {V::rank,
           V::capacity,
@@ -44,12 +45,12 @@ struct NaiveGate {
 };
 
 /// The gates for scores of which those with `allowed(i)` count.
-inline NaiveGate naive_gate(const Method& method, const std::vector<double>& logits,
+inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits,
                             BranchSet allowed) {
-  const auto n = static_cast<std::size_t>(method.capacity);
+  const auto n = static_cast<std::size_t>(form.capacity);
   std::vector<Index> order;
   std::vector<double> scores;
-  for (Index i = 0; i < method.capacity; ++i) {
+  for (Index i = 0; i < form.capacity; ++i) {
     if ((allowed >> i & 1U) == 0) continue;
     order.push_back(i);
     scores.push_back(logits[static_cast<std::size_t>(i)]);
@@ -61,17 +62,17 @@ inline NaiveGate naive_gate(const Method& method, const std::vector<double>& log
   }
   const auto logit = [&](Index i) { return logits[static_cast<std::size_t>(i)]; };
   std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return logit(a) > logit(b); });
-  if (std::ssize(order) > method.top_k) {
-    gate.gap = logit(order[static_cast<std::size_t>(method.top_k - 1)]) -
-               logit(order[static_cast<std::size_t>(method.top_k)]);
-    order.resize(static_cast<std::size_t>(method.top_k));
+  if (std::ssize(order) > form.top_k) {
+    gate.gap = logit(order[static_cast<std::size_t>(form.top_k - 1)]) -
+               logit(order[static_cast<std::size_t>(form.top_k)]);
+    order.resize(static_cast<std::size_t>(form.top_k));
   }
   gate.chosen = order;
   double total = 0;
   for (const Index i : order) total += gate.probabilities[static_cast<std::size_t>(i)];
   for (const Index i : order) {
     gate.weights[static_cast<std::size_t>(i)] =
-        gate.probabilities[static_cast<std::size_t>(i)] / (method.softmax_first ? 1.0 : total);
+        gate.probabilities[static_cast<std::size_t>(i)] / (form.softmax_first ? 1.0 : total);
   }
   return gate;
 }
@@ -93,7 +94,7 @@ class AdapterBench {
     tasks.assign(lengths.size(), 0);
     linear.base().initialize(Random(3));
     linear.base().freeze();
-    linear.attach(hyper, Random(4));
+    linear.attach(method_of<B, V>(), hyper, Random(4));
     x = &parameters.add("x", sequences.tokens(), d_in);
     assign(x->value, random_dense(sequences.tokens(), d_in, 50));
     parameters.set_trainable(*x, true);
@@ -130,7 +131,7 @@ class AdapterBench {
     return name.starts_with("layer.lora") || name.starts_with("layer.router");
   }
 
-  auto& layer() { return linear.adapter(); }
+  auto& layer() { return dynamic_cast<AdapterLayer<B, V>&>(*linear.adapter()); }
   Routing routing() { return {&sequences, tasks, Routing::Memory::none, false, nullptr}; }
 
   Var<T> forward(Tape<B>& tape) { return linear(tape, tape.parameter(*x), routing()); }
@@ -154,23 +155,23 @@ class AdapterBench {
 
   /// The gates of each token (first) and of each gate vector (second).
   std::pair<std::vector<NaiveGate>, std::vector<NaiveGate>> naive_gates() {
-    const Method method = method_of<V>(hyper);
+    const Form form = form_of<V>(hyper);
     std::vector<NaiveGate> tokens, units;
     const Dense xs = to_dense(x->value);
     for (Index s = 0; s < sequences.count(); ++s) {
       const Index first = sequences.offsets[static_cast<std::size_t>(s)];
       const Index last = sequences.offsets[static_cast<std::size_t>(s) + 1];
-      const Index task = method.per_task ? tasks[static_cast<std::size_t>(s)] : 0;
+      const Index task = form.per_task ? tasks[static_cast<std::size_t>(s)] : 0;
       const Dense router =
-          value(method.per_task ? "layer.router." + std::to_string(task) : "layer.router");
+          value(form.per_task ? "layer.router." + std::to_string(task) : "layer.router");
       for (Index t = first; t < last; ++t) {
         std::vector<double> logits;
-        for (Index i = 0; i < method.capacity; ++i) {
+        for (Index i = 0; i < form.capacity; ++i) {
           double score = 0;
           for (Index c = 0; c < d_in; ++c) {
             double input = xs(t, c);
-            if (method.first_token) input = xs(first, c);
-            if (method.mean_token) {
+            if (form.first_token) input = xs(first, c);
+            if (form.mean_token) {
               input = 0;
               for (Index r = first; r < last; ++r) {
                 input += xs(r, c) / static_cast<double>(last - first);
@@ -180,8 +181,8 @@ class AdapterBench {
           }
           logits.push_back(score);
         }
-        tokens.push_back(naive_gate(method, logits, layer().allowed(task)));
-        const bool per_token = !method.first_token && !method.mean_token;
+        tokens.push_back(naive_gate(form, logits, layer().allowed(task)));
+        const bool per_token = !form.first_token && !form.mean_token;
         if (per_token || t == first) units.push_back(tokens.back());
       }
     }
@@ -190,20 +191,20 @@ class AdapterBench {
 
   /// y = W x + s sum over the chosen i of g_i B_i A_i x, token by token.
   Dense naive_output() {
-    const Method method = method_of<V>(hyper);
+    const Form form = form_of<V>(hyper);
     Dense y = base_output();
     const Dense xs = to_dense(x->value);
-    const auto gates = method.routed ? naive_gates().first : std::vector<NaiveGate>();
+    const auto gates = form.routed ? naive_gates().first : std::vector<NaiveGate>();
     for (Index t = 0; t < y.rows; ++t) {
-      for (Index i = 0; i < method.capacity; ++i) {
+      for (Index i = 0; i < form.capacity; ++i) {
         double g = 1;
-        if (method.routed) {
+        if (form.routed) {
           g = gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(i)];
         }
         if (g == 0) continue;
-        const Dense a = branch("lora_A", method.shared ? 0 : i);
+        const Dense a = branch("lora_A", form.shared ? 0 : i);
         const Dense b = branch("lora_B", i);
-        for (Index q = 0; q < method.rank; ++q) {
+        for (Index q = 0; q < form.rank; ++q) {
           double u = 0;
           for (Index c = 0; c < d_in; ++c) u += a(q, c) * xs(t, c);
           for (Index o = 0; o < y.cols; ++o) y(t, o) += V::scale(hyper) * g * b(q, o) * u;
@@ -242,7 +243,7 @@ class AdapterBench {
   Index d_in;
   B backend;
   ParameterSet<B> parameters;
-  AdaptedLinear<B, V> linear;
+  AdaptedLinear<B> linear;
   Parameter<T>* x = nullptr;
   Sequences sequences;
   std::vector<std::int32_t> tasks;

@@ -89,10 +89,7 @@ report::RunResult run_joint(B& backend, const Base& base, std::span<const TaskDa
                                              base.tokenizer, o, [](Index) { return Index{0}; })
                                         .score;
   }
-  for (const auto& p : model.parameters()) {
-    if (detail::is_learned(p)) result.trainable += p.value.size();
-    if (p.name.find(".router") != std::string::npos) result.router += p.value.size();
-  }
+  count_parameters(model, o, result);
   return result;
 }
 

@@ -34,7 +34,7 @@ model::Batch make_batch(const Split<B>& split, std::span<const Index> chosen) {
 }
 
 /// Trains one task's steps and returns the seconds that they took. The schedule and AdamW's moments
-/// start anew, as they do where each task is a training job of its own. Throws `Error` on a loss
+/// start anew, as they do where each task is a training job of its own. Throws `Error` on a gradient
 /// that is not finite.
 template <Backend B>
 double train_task(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
@@ -55,7 +55,7 @@ double train_task(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& sp
     expect(std::isfinite(norm), "{}: the gradient of step {} is {}; learning rate {}", task, step,
            norm, rate(step));
     optimizer.step(rate(step), clip_factor(norm, o.clip));
-    if (listener && (step + 1) % 10 == 0) listener(10, task);
+    if (listener && ((step + 1) % 10 == 0 || step + 1 == steps)) listener(step % 10 + 1, task);
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return seconds.count();
@@ -78,6 +78,29 @@ void observe(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
   tape.set_recording(true);
 }
 
+/// Counts into a record what a finished model has learned.
+template <Backend B>
+void count_parameters(const model::Multimodal<B>& model, const Options& o,
+                      report::RunResult& result) {
+  for (const auto& p : model.parameters()) {
+    const bool base = p.name.starts_with("projector.") && o.projector_rate <= 0;
+    if (detail::is_learned(p) && !base) result.trainable += p.value.size();
+    if (p.name.find(".router") != std::string::npos) result.router += p.value.size();
+  }
+}
+
+/// What tells a run from every other: a snapshot goes on under the same text alone. JSON, so that a
+/// program that reads a snapshot learns how it was made.
+template <Backend B>
+std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
+                         const std::string& name, const Options& o) {
+  auto names = nlohmann::json::array();
+  for (const TaskData<B>& task : tasks) names.push_back(task.info.name);
+  return nlohmann::json{
+      {"name", name}, {"base", base.digest}, {"tasks", names}, {"options", o.to_json()}}
+      .dump();
+}
+
 /// Learns `tasks` one after another with a method's adapters on the base model, scoring every task
 /// after each; `name` titles its row. Returns the run's record and, where a selector picks the router, a second one
 /// of the same training scored with the true task given.
@@ -98,7 +121,7 @@ std::vector<report::RunResult> run_stream(B& backend, const Base& base,
   model.attach(method, o.hyper, random.fork("adapter"));
   Tape<B> tape(backend);
   Progressed done;
-  const std::string identity = fmt::format("{} {}", name, o.to_json().dump());
+  const std::string identity = run_identity(base, tasks, name, o);
   if (!snapshot.empty() && std::filesystem::exists(snapshot)) {
     done = load_snapshot(snapshot, model, method, identity);
     if (listener) listener(done.tasks_done * o.steps, name);
@@ -157,11 +180,7 @@ std::vector<report::RunResult> run_stream(B& backend, const Base& base,
     result.stage_steps.push_back(o.steps);
     for (std::size_t j = 0; j < tasks.size(); ++j) result.R(i, j) = done.scores[i][j];
   }
-  for (const auto& p : model.parameters()) {
-    const bool router = p.name.find(".router") != std::string::npos;
-    if (detail::is_learned(p)) result.trainable += p.value.size();
-    if (router) result.router += p.value.size();
-  }
+  count_parameters(model, o, result);
   result.stage_seconds = done.stage_seconds;
   result.train_seconds = 0;
   for (const double s : done.stage_seconds) result.train_seconds += s;

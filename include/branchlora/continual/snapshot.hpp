@@ -57,7 +57,7 @@ void save_snapshot(const std::filesystem::path& path, model::Multimodal<B>& mode
                             {"keys", detail::to_json(progress.selector.keys())},
                             {"adapters", state},
                             {"run", run}};
-  std::filesystem::create_directories(path.parent_path());
+  std::filesystem::create_directories(std::filesystem::absolute(path).parent_path());
   model::save_parameters(
       path, model.parameters(), [](const auto& p) { return detail::is_learned(p); },
       {{"format", "pt"}, {"variant", method.description}, {"continual", json.dump()}});

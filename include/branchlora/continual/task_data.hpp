@@ -33,11 +33,25 @@ struct TaskData {
   Split<B> train, test;
 };
 
+namespace detail {
+
+/// A checksum of a file's bytes (FNV-1a, 64 bits), in hexadecimal.
+inline std::string digest(const std::filesystem::path& path) {
+  std::uint64_t hash = 0xCBF29CE484222325ULL;
+  for (const char c : io::read_file(path)) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
+  }
+  return fmt::format("{:016x}", hash);
+}
+
+}  // namespace detail
+
 /// The base model of a run: its shape, where its weights are, and its words.
 struct Base {
   std::filesystem::path checkpoint;
   model::ModelConfig config;
   data::Tokenizer tokenizer;
+  std::string digest;  ///< Tells these weights from others.
 
   /// Reads the shape from the checkpoint and the words from a vocabulary file.
   static Base open(const std::filesystem::path& checkpoint,
@@ -48,7 +62,7 @@ struct Base {
            "{}: expected the model's shape under 'model' in the metadata, found none",
            checkpoint.string());
     const auto json = io::parse_json(found->second, checkpoint.string());
-    Base base{checkpoint, {}, data::Tokenizer::load(vocabulary)};
+    Base base{checkpoint, {}, data::Tokenizer::load(vocabulary), detail::digest(checkpoint)};
     try {
       base.config = json.get<model::ModelConfig>();
     } catch (const nlohmann::json::exception& e) {

@@ -13,7 +13,7 @@
 namespace branchlora::math {
 
 /// e^x. The float form reduces x to n ln 2 + f with |f| <= ln(2) / 2 and evaluates a polynomial of
-/// degree 6 in f: relative error below 2.5e-7 for x in [-87, 88], clamped outside.
+/// degree 6 in f: relative error below 3e-7 for x in [-87, 88], clamped outside.
 BRANCHLORA_HD inline float exp(float x) {
 #if defined(__CUDA_ARCH__)
   return ::expf(x);

@@ -112,7 +112,7 @@ inline std::string heat_map_svg(std::span<const RunResult> runs,
   });
 
   std::vector<detail::HeatMap> maps;
-  detail::HeatMap ends{.title = "Scored only at the end", .rows = {}};
+  detail::HeatMap ends{.title = "Scored at the end", .rows = {}};
   for (const MethodRuns& group : groups) {
     const AccuracyMatrix mean = group.mean_matrix();
     if (only_end_scored(mean)) {

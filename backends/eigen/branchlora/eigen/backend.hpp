@@ -115,8 +115,7 @@ class Backend {
     parallel_blocks(cols, 16, threads_, [&](Index first, Index last) {
       if (!add) std::fill(out + first, out + last, T(0));
       for (Index r = 0; r < rows; ++r) {
-#pragma GCC ivdep
-        for (Index c = first; c < last; ++c) out[c] += f(r, c);
+        Team<T>{}.loop(last - first, [&](Index c) { out[first + c] += f(r, first + c); });
       }
     });
   }
@@ -129,8 +128,7 @@ class Backend {
         if (row < 0) continue;
         const T* f = from.row(i);
         T* t = to.row(row);
-#pragma GCC ivdep
-        for (Index c = first; c < last; ++c) t[c] += scale * f[c];
+        Team<T>{}.loop(last - first, [=](Index c) { t[first + c] += scale * f[first + c]; });
       }
     });
   }

@@ -16,7 +16,11 @@ struct Team {
   /// f(i) for i in 0 .. n - 1, in any order.
   template <class F>
   void loop(Index n, F f) const {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#else
 #pragma GCC ivdep
+#endif
     for (Index i = 0; i < n; ++i) f(i);
   }
 

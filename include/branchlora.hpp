@@ -1,0 +1,70 @@
+/// @file
+/// The whole library, and its map: each floor includes only what stands above it here.
+///
+/// A backend comes beside it: `branchlora/eigen/backend.hpp` (backends/eigen).
+#pragma once
+
+// Floor 0, core: what everything stands on.
+#include "branchlora/core/backend.hpp"      // the concept that a backend models
+#include "branchlora/core/buffer.hpp"       // a matrix that owns its memory
+#include "branchlora/core/chosen.hpp"       // which blocks of a factor each token uses
+#include "branchlora/core/error.hpp"        // the one error type
+#include "branchlora/core/host_device.hpp"  // the mark of functions for host and device
+#include "branchlora/core/math.hpp"         // exp, sigmoid, erf of per-element bodies
+#include "branchlora/core/matrix.hpp"       // row-major views
+#include "branchlora/core/random.hpp"       // counter-based random numbers
+#include "branchlora/core/sequences.hpp"    // batches without padding
+
+// Floor 1, files and data.
+#include "branchlora/data/augment.hpp"       // random changes of pictures
+#include "branchlora/data/image.hpp"         // PNG and JPEG, contact sheets
+#include "branchlora/data/instructions.hpp"  // LLaVA's and CoIN's JSON
+#include "branchlora/data/sampler.hpp"       // batches in random order
+#include "branchlora/data/scorers.hpp"       // CoIN's scorers
+#include "branchlora/data/task.hpp"          // a folder with a task's training and test files
+#include "branchlora/data/tokenizer.hpp"     // words to numbers and back
+#include "branchlora/io/atomic_file.hpp"     // files that are whole or not there
+#include "branchlora/io/safetensors.hpp"     // tensors on disk
+
+// Floor 2, tape, layers, optimiser.
+#include "branchlora/autograd/ops.hpp"        // every operation
+#include "branchlora/autograd/parameter.hpp"  // what is trained, by name
+#include "branchlora/autograd/tape.hpp"       // reverse-mode differentiation
+#include "branchlora/nn/init.hpp"             // how parameters start
+#include "branchlora/nn/layer_norm.hpp"       // a layer norm with gain and bias
+#include "branchlora/nn/linear.hpp"           // a linear layer, trained or frozen and packed
+#include "branchlora/nn/rms_norm.hpp"         // an RMS norm with gain
+#include "branchlora/optim/adamw.hpp"         // AdamW, gradient norm
+#include "branchlora/optim/schedule.hpp"      // warm-up and cosine, clipping
+
+// Floor 3, adapters: methods as lists of policies.
+#include "branchlora/adapter/adapted_linear.hpp"       // a linear layer with an adapter beside it
+#include "branchlora/adapter/adapter.hpp"              // Adapter<policies...> and every policy
+#include "branchlora/adapter/any_adapter.hpp"          // what a model knows of its adapters
+#include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
+#include "branchlora/adapter/layer.hpp"                // the engine: down, mix, up
+#include "branchlora/adapter/method.hpp"               // from a type to a value
+#include "branchlora/adapter/model_shape.hpp"          // published models by their sizes
+#include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
+#include "branchlora/adapter/variant/hydra_lora.hpp"   // HydraLoRA
+#include "branchlora/adapter/variant/lora.hpp"         // LoRA
+#include "branchlora/adapter/variant/moe_lora.hpp"     // MoELoRA in CoIN's form
+#include "branchlora/adapter/variant/rs_lora.hpp"      // rank-stabilised LoRA
+
+// Floor 4, the multimodal model.
+#include "branchlora/model/checkpoint.hpp"  // parameters on disk
+#include "branchlora/model/config.hpp"      // its sizes
+#include "branchlora/model/dataset.hpp"     // samples as tokens and pictures
+#include "branchlora/model/generate.hpp"    // greedy generation with a key-value cache
+#include "branchlora/model/multimodal.hpp"  // vision tower, projector, decoder
+
+// Floor 6's record, which a run fills, and floor 5, continual learning.
+#include "branchlora/continual/joint.hpp"          // no training, and all tasks at once
+#include "branchlora/continual/metrics.hpp"        // ACC, MAA, BWT and their definitions
+#include "branchlora/continual/run.hpp"            // the continual run, on one screen
+#include "branchlora/continual/task_selector.hpp"  // which task a sample belongs to
+#include "branchlora/continual/validation.hpp"     // choosing without the test split
+
+// Floor 6, reports.
+#include "branchlora/report/report.hpp"       // tables, curves and values of a study
+#include "branchlora/report/tensorboard.hpp"  // event files
