@@ -19,7 +19,7 @@
 #include "variants.hpp"
 
 using namespace branchlora;
-using study::Backend;
+using B = study::Backend;
 
 namespace {
 
@@ -44,7 +44,7 @@ struct Loaded {
 };
 
 /// The variant whose full list of policies a checkpoint names.
-const Method<Backend>& find_variant(const std::vector<study::Row>& rows, const std::string& variant,
+const Method<B>& find_variant(const std::vector<study::Row>& rows, const std::string& variant,
                                     const std::filesystem::path& checkpoint) {
   std::string known;
   for (const study::Row& row : rows) {
@@ -57,8 +57,8 @@ const Method<Backend>& find_variant(const std::vector<study::Row>& rows, const s
 
 /// Loads a snapshot into a model that holds the base weights, and freezes what the run froze.
 Loaded load(const std::filesystem::path& path, const continual::Base& base,
-            model::Multimodal<Backend>& model, continual::Options& options) {
-  const auto& metadata = io::SafeTensors::open(path).metadata();
+            model::Multimodal<B>& model, continual::Options& options) {
+  const io::Metadata metadata = io::SafeTensors::open(path).metadata();
   const auto entry = [&](const char* key) {
     const auto found = metadata.find(key);
     expect(found != metadata.end(), "{}: expected a checkpoint of a run, found no '{}' in it",
@@ -66,7 +66,7 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
     return found->second;
   };
   const auto rows = study::ladder();
-  const Method<Backend>& method = find_variant(rows, entry("variant"), path);
+  const Method<B>& method = find_variant(rows, entry("variant"), path);
   Loaded loaded;
   std::string trained_on;
   try {
@@ -140,9 +140,9 @@ std::string prediction(const std::string& model, const std::filesystem::path& fo
 
 int run(const Settings& s) {
   const auto base = continual::Base::open(s.base, s.vocabulary);
-  Backend backend(s.threads);
+  B backend(s.threads);
   continual::Options options;
-  model::Multimodal<Backend> model(backend, base.config);
+  model::Multimodal<B> model(backend, base.config);
   base.load(model);
   Loaded loaded;
   if (s.checkpoint.empty()) {
@@ -153,8 +153,8 @@ int run(const Settings& s) {
   const std::optional<Index> told = given_task(loaded, s.task);
   fmt::print("{}\n", loaded.name);
 
-  continual::Preparation<Backend> preparation(backend, base);
-  Tape<Backend> tape(backend);
+  continual::Preparation<B> preparation(backend, base);
+  Tape<B> tape(backend);
   std::string lines;
   double mean = 0;
   for (const auto& folder : s.data) {

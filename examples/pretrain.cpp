@@ -2,10 +2,10 @@
 ///
 ///     pretrain --data data --out data/base/base.safetensors
 ///
-/// Three stages follow each other. `words` trains vision tower and projector to score the words of
-/// a picture's captions (it stands in for a published vision encoder); `align` trains everything on
-/// captions and instructions; `instruct` ends with the short instructions at twice the weight and a
-/// lower rate. The run is stopped by steps and repeats bit for bit for a seed and a number of
+/// Three stages follow each other. `words` trains vision tower and projector to score the words that
+/// are said of a picture (it stands in for a published vision encoder); `align` trains everything on
+/// captions and instructions, with the score of the words beside; `instruct` ends with the short
+/// instructions at twice the weight and a lower rate. The run is stopped by steps and repeats bit for bit for a seed and a number of
 /// steps, whatever the number of threads.
 #include <CLI/CLI.hpp>
 #include <chrono>
@@ -34,13 +34,14 @@ struct Options {
   std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data";
   std::filesystem::path out = "base.safetensors";
   std::uint64_t seed = 1;
-  Index words_steps = 1500;
-  Index align_steps = 8000;
+  Index words_steps = 2000;
+  Index align_steps = 8500;
   Index instruct_steps = 3000;
   Index images = 16;    ///< A step.
   Index turns = 5;      ///< About each image, at most.
   double rate = 1.5e-3;
   double decay = 0.02;
+  double words_weight = 0.3;  ///< Of the words' loss beside the answers'.
   int threads = 2;
   Index report = 200;
 };
@@ -191,7 +192,8 @@ double evaluate(Model& m, Tape<Backend>& tape, const Source& source, const data:
   return 100.0 * static_cast<double>(right) / static_cast<double>(n);
 }
 
-/// One stage: `words` trains the score of the answers' words, otherwise the model answers.
+/// One stage. `words` trains the score of the answers' words alone, on three times as many pictures;
+/// otherwise the model answers too.
 void train(Model& m, Tape<Backend>& tape, std::span<const Picture> all, Index steps, double rate,
            const Options& o, const Random& random, const char* name, bool words) {
   AdamW<Backend> optimizer(m.parameters(), {0.9, 0.98, 1e-8, o.decay});
@@ -220,11 +222,9 @@ void train(Model& m, Tape<Backend>& tape, std::span<const Picture> all, Index st
                            {host.data() + static_cast<Index>(i) * size, vision.patches(),
                             vision.patch_size()});
       images.push(vision.patches());
-      if (words) {
-        rows.insert(rows.end(), p.words.size(), static_cast<std::int32_t>(i));
-        targets.insert(targets.end(), p.words.begin(), p.words.end());
-        continue;
-      }
+      rows.insert(rows.end(), p.words.size(), static_cast<std::int32_t>(i));
+      targets.insert(targets.end(), p.words.begin(), p.words.end());
+      if (words) continue;
       model::Example e{static_cast<Index>(i), 0, {}};
       const auto order = own.fork("turns").permutation(std::ssize(p.turns));
       for (const Index t : std::span(order).first(
@@ -237,13 +237,13 @@ void train(Model& m, Tape<Backend>& tape, std::span<const Picture> all, Index st
     const auto patches = tape.constant({tape.upload(std::span<const float>(host)),
                                         count * vision.patches(), vision.patch_size()});
     const auto features = m.features(tape, patches, images);
-    const auto loss = [&] {
-      if (!words) return m.loss(tape, batch, features, {&batch.sequences, batch.tasks});
-      const auto scores = m.decoder().scores(tape, m.projector()(tape, features));
-      return op::cross_entropy(tape, op::gather(tape, pool_rows(tape, scores, vision.tokens()),
-                                                rows),
-                               targets);
-    }();
+    const auto scores = m.decoder().scores(tape, m.projector()(tape, features));
+    auto loss = op::cross_entropy(
+        tape, op::gather(tape, pool_rows(tape, scores, vision.tokens()), rows), targets);
+    if (!words) {
+      loss = op::add(tape, m.loss(tape, batch, features, {&batch.sequences, batch.tasks}), loss,
+                     static_cast<float>(o.words_weight));
+    }
     tape.backward(loss);
     float value = 0;
     tape.backend().download(&value, loss.value().data, sizeof(value));
@@ -268,9 +268,9 @@ void save(const Options& o, const Model& m) {
       {{"format", "pt"},
        {"model", config.dump()},
        {"command", fmt::format("pretrain --seed {} --words-steps {} --align-steps {} --instruct-steps {} --images {} "
-                               "--turns {} --rate {} --decay {}",
+                               "--turns {} --rate {} --decay {} --words-weight {}",
                                o.seed, o.words_steps, o.align_steps, o.instruct_steps, o.images, o.turns, o.rate,
-                               o.decay)}});
+                               o.decay, o.words_weight)}});
 }
 
 int run(const Options& o) {
@@ -325,6 +325,7 @@ int main(int argc, char** argv) {
   app.add_option("--turns", o.turns, "Turns about each picture, at most");
   app.add_option("--rate", o.rate, "Peak learning rate");
   app.add_option("--decay", o.decay, "Weight decay");
+  app.add_option("--words-weight", o.words_weight, "Weight of the words' loss");
   app.add_option("--threads", o.threads);
   app.add_option("--report", o.report, "Steps between reports");
   CLI11_PARSE(app, argc, argv);

@@ -14,6 +14,7 @@
 #include "branchlora/core/matrix.hpp"       // row-major views
 #include "branchlora/core/random.hpp"       // counter-based random numbers
 #include "branchlora/core/sequences.hpp"    // batches without padding
+#include "branchlora/core/version.hpp"      // the library's version
 
 // Floor 1, files and data.
 #include "branchlora/data/augment.hpp"       // random changes of pictures
@@ -58,10 +59,11 @@
 #include "branchlora/model/generate.hpp"    // greedy generation with a key-value cache
 #include "branchlora/model/multimodal.hpp"  // vision tower, projector, decoder
 
-// Floor 6's record, which a run fills, and floor 5, continual learning.
+// Floor 5, continual learning.
 #include "branchlora/continual/joint.hpp"          // no training, and all tasks at once
 #include "branchlora/continual/metrics.hpp"        // ACC, MAA, BWT and their definitions
 #include "branchlora/continual/run.hpp"            // the continual run, on one screen
+#include "branchlora/continual/run_result.hpp"     // what one method scored with one seed
 #include "branchlora/continual/task_selector.hpp"  // which task a sample belongs to
 #include "branchlora/continual/validation.hpp"     // choosing without the test split
 

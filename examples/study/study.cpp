@@ -261,7 +261,7 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
   app.add_flag("--resume", s.resume, "Go on from the last finished task of each row");
   app.add_flag("--smoke", s.smoke, "Two tasks, four steps: does it run?");
-  app.set_version_flag("--version", report::current_environment(1).library);
+  app.set_version_flag("--version", std::string(branchlora::version));
   CLI11_PARSE(app, argc, argv);
   try {
     return run(s, title, rows);

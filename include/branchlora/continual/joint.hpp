@@ -27,9 +27,9 @@ std::vector<double> zero_shot(B& backend, const Base& base, std::span<const Task
 }
 
 /// The base model as a row of a table: it ends where it begins.
-inline report::RunResult zero_shot_result(const std::vector<double>& scores,
+inline RunResult zero_shot_result(const std::vector<double>& scores,
                                           const std::vector<std::string>& tasks, const Options& o) {
-  report::RunResult result;
+  RunResult result;
   result.method = "Zero-shot";
   result.seed = o.seed;
   result.protocol = "Domain-IL";
@@ -43,7 +43,7 @@ inline report::RunResult zero_shot_result(const std::vector<double>& scores,
 /// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream
 /// has in all: the upper bound of a method that forgets nothing.
 template <Backend B>
-report::RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
                             const Method<B>& method, const std::string& name, const Options& o,
                             const Listener& listener = {}) {
   expect(!method.per_task_router,
@@ -73,7 +73,7 @@ report::RunResult run_joint(B& backend, const Base& base, std::span<const TaskDa
     row += features.rows;
   }
 
-  report::RunResult result;
+  RunResult result;
   result.method = name;
   result.seed = o.seed;
   result.protocol = "Domain-IL";
@@ -85,6 +85,7 @@ report::RunResult run_joint(B& backend, const Base& base, std::span<const TaskDa
   result.R = empty_accuracy_matrix(tasks.size());
   for (std::size_t j = 0; j < tasks.size(); ++j) {
     result.tasks.push_back(tasks[j].info.name);
+    result.stage_steps.push_back(o.steps);
     result.R(tasks.size() - 1, j) = evaluate(model, tape, tasks[j].test, tasks[j].info.scorer,
                                              base.tokenizer, o, [](Index) { return Index{0}; })
                                         .score;

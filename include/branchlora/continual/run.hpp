@@ -11,12 +11,12 @@
 
 #include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/options.hpp"
+#include "branchlora/continual/run_result.hpp"
 #include "branchlora/continual/snapshot.hpp"
 #include "branchlora/continual/task_data.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "branchlora/optim/schedule.hpp"
-#include "branchlora/report/run_record.hpp"
 
 namespace branchlora::continual {
 
@@ -81,7 +81,7 @@ void observe(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
 /// Counts into a record what a finished model has learned.
 template <Backend B>
 void count_parameters(const model::Multimodal<B>& model, const Options& o,
-                      report::RunResult& result) {
+                      RunResult& result) {
   for (const auto& p : model.parameters()) {
     const bool base = p.name.starts_with("projector.") && o.projector_rate <= 0;
     if (detail::is_learned(p) && !base) result.trainable += p.value.size();
@@ -108,7 +108,7 @@ std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
 /// With a `snapshot` path the state is kept after each task, and a run that finds its own goes on
 /// from there, to the same bits.
 template <Backend B>
-std::vector<report::RunResult> run_stream(B& backend, const Base& base,
+std::vector<RunResult> run_stream(B& backend, const Base& base,
                                           std::span<const TaskData<B>> tasks,
                                           const Method<B>& method, const std::string& name,
                                           const Options& o,
@@ -168,7 +168,7 @@ std::vector<report::RunResult> run_stream(B& backend, const Base& base,
     if (!snapshot.empty()) save_snapshot(snapshot, model, method, done, identity);
   }
 
-  report::RunResult result;
+  RunResult result;
   result.method = name;
   result.seed = o.seed;
   result.protocol = method.selects && !method.uses_keys ? "Task-IL" : "Domain-IL";
@@ -185,10 +185,10 @@ std::vector<report::RunResult> run_stream(B& backend, const Base& base,
   result.train_seconds = 0;
   for (const double s : done.stage_seconds) result.train_seconds += s;
   result.step_ms = 1e3 * result.train_seconds / static_cast<double>(o.steps * std::ssize(tasks));
-  std::vector<report::RunResult> results{result};
+  std::vector<RunResult> results{result};
   if (method.uses_keys) {
     results.front().selector_accuracy = done.selector_accuracy;
-    report::RunResult told = result;
+    RunResult told = result;
     told.method += ", task given";
     told.protocol = "Task-IL";
     for (std::size_t i = 0; i < tasks.size(); ++i) {

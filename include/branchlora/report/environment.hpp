@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "branchlora/core/matrix.hpp"
+#include "branchlora/core/version.hpp"
 
 namespace branchlora::report {
 
@@ -62,15 +63,11 @@ inline std::string format_date(std::chrono::system_clock::time_point t) {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
-/// The environment of this process, now. The build names the library's version and its flags in
-/// the string macros `BRANCHLORA_VERSION` and `BRANCHLORA_FLAGS`; without them they are unknown.
+/// The environment of this process, now. The build names its flags in the string macro
+/// `BRANCHLORA_FLAGS`; without it they are unknown.
 inline Environment current_environment(Index threads) {
   Environment e;
-#if defined(BRANCHLORA_VERSION)
-  e.library = BRANCHLORA_VERSION;
-#else
-  e.library = "unknown";
-#endif
+  e.library = version;
   e.compiler = detail::compiler_name();
 #if defined(BRANCHLORA_FLAGS)
   e.flags = BRANCHLORA_FLAGS;

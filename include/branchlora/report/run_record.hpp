@@ -1,5 +1,5 @@
 /// @file
-/// The record of a run: what one method scored with one seed, and all it takes to repeat it.
+/// The record of a run on disk: its result, and all it takes to repeat it.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "branchlora/continual/metrics.hpp"
+#include "branchlora/continual/run_result.hpp"
 #include "branchlora/core/error.hpp"
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/io/atomic_file.hpp"
@@ -24,25 +24,7 @@ namespace branchlora::report {
 
 using continual::AccuracyMatrix;
 using continual::not_measured;
-
-/// What one method scored with one seed. Scores are percent; NaN and empty are "not measured".
-struct RunResult {
-  std::string method;                   ///< as its row is titled
-  std::uint64_t seed = 0;               ///< the result depends on nothing else
-  std::string protocol;                 ///< `Task-IL`, `Domain-IL` or `Class-IL`
-  Index trainable = 0;                  ///< trainable parameters, the router's among them
-  Index router = 0;                     ///< of which router
-  double step_ms = not_measured;        ///< mean time of one training step
-  double train_seconds = not_measured;  ///< wall time of training, evaluation left out
-  /// `T x T`, row: after training on, column: scored on; the name that the definitions use.
-  AccuracyMatrix R;                         // NOLINT(readability-identifier-naming)
-  std::vector<double> zero_shot;            ///< T scores of the untrained model, or empty
-  std::optional<double> selector_accuracy;  ///< percent of questions sent to their own task
-  std::vector<std::string> tasks;           ///< T names, in the order of training
-  std::vector<Index> stage_steps;           ///< T counts of training steps, or empty
-  std::vector<double> stage_seconds;        ///< T wall times, or empty
-  nlohmann::json config = nlohmann::json::object();  ///< every hyper-parameter, free in form
-};
+using continual::RunResult;
 
 /// A result and where it came from: the content of one file.
 struct RunRecord {

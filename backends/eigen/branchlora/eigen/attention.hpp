@@ -2,31 +2,18 @@
 /// Softmax attention within spans, on the CPU.
 #pragma once
 
-#include "branchlora/eigen/eigen.hpp"
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "branchlora/core/backend.hpp"
 #include "branchlora/eigen/parallel.hpp"
+#include "branchlora/eigen/product.hpp"
 #include "branchlora/eigen/team.hpp"
 
 namespace branchlora::eigen {
 
 namespace detail {
-
-template <class T>
-using RowMajor = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-template <class T>
-using Map = Eigen::Map<std::conditional_t<std::is_const_v<T>, const RowMajor<std::remove_const_t<T>>,
-                                          RowMajor<T>>,
-                       Eigen::Unaligned, Eigen::OuterStride<>>;
-
-/// An Eigen view of a matrix.
-template <class T>
-Map<T> map(const MatrixView<T>& m) {
-  return Map<T>(m.data, m.rows, m.cols, Eigen::OuterStride<>(m.stride));
-}
 
 /// Scalars that a span needs to keep its attention weights: one n x (prefix + n) matrix a head.
 inline Index saved_size(const Span& span, const AttentionShape& shape) {
@@ -98,21 +85,21 @@ void attention_forward(const Sequences& sequences, const AttentionShape& shape,
         const Index n = span.count;
         const Index p = span.prefix_count;
         const auto rows = [&](const auto& m, Index first, Index count, Index h) {
-          return detail::map(m.middle_rows(first, count).middle_cols(h * width, width));
+          return m.middle_rows(first, count).middle_cols(h * width, width);
         };
-        auto w = detail::map(MatrixView<T>(weights, n, p + n));
+        const MatrixView<T> w(weights, n, p + n);
         const auto qs = rows(q, span.first, n, head);
-        if (p > 0) {
-          w.leftCols(p).noalias() =
-              (scale * qs) * rows(k, span.prefix_first, p, kv).transpose();
-        }
-        w.rightCols(n).noalias() = (scale * qs) * rows(k, span.first, n, kv).transpose();
+        product(Op::none, Op::transpose, scale, qs, rows(k, span.prefix_first, p, kv),
+                w.middle_cols(0, p), false);
+        product(Op::none, Op::transpose, scale, qs, rows(k, span.first, n, kv),
+                w.middle_cols(p, n), false);
         for (Index i = 0; i < n; ++i) {
           detail::softmax_prefix(weights + i * (p + n), shape.causal ? p + i + 1 : p + n, p + n);
         }
-        auto o = rows(out, span.first, n, head);
-        o.noalias() = w.rightCols(n) * rows(v, span.first, n, kv);
-        if (p > 0) o.noalias() += w.leftCols(p) * rows(v, span.prefix_first, p, kv);
+        const auto o = rows(out, span.first, n, head);
+        product(Op::none, Op::none, 1, w.middle_cols(p, n), rows(v, span.first, n, kv), o, false);
+        product(Op::none, Op::none, 1, w.middle_cols(0, p), rows(v, span.prefix_first, p, kv), o,
+                true);
       });
 }
 
@@ -130,15 +117,17 @@ void attention_backward(const Sequences& sequences, const AttentionShape& shape,
         const Index n = span.count;
         const Index p = span.prefix_count;
         const auto rows = [&](const auto& m, Index first, Index count, Index h) {
-          return detail::map(m.middle_rows(first, count).middle_cols(h * width, width));
+          return m.middle_rows(first, count).middle_cols(h * width, width);
         };
-        const auto w = detail::map(MatrixView<const T>(weights, n, p + n));
+        const MatrixView<const T> w(weights, n, p + n);
         const auto g = rows(dout, span.first, n, head);
         thread_local std::vector<T> memory;
         memory.resize(static_cast<std::size_t>(n * (p + n)));
-        auto ds = detail::map(MatrixView<T>(memory.data(), n, p + n));
-        ds.rightCols(n).noalias() = g * rows(v, span.first, n, kv).transpose();
-        if (p > 0) ds.leftCols(p).noalias() = g * rows(v, span.prefix_first, p, kv).transpose();
+        const MatrixView<T> ds(memory.data(), n, p + n);
+        product(Op::none, Op::transpose, 1, g, rows(v, span.prefix_first, p, kv),
+                ds.middle_cols(0, p), false);
+        product(Op::none, Op::transpose, 1, g, rows(v, span.first, n, kv), ds.middle_cols(p, n),
+                false);
         const Team<T> team;
         for (Index i = 0; i < n; ++i) {
           const T* wi = weights + i * (p + n);
@@ -147,15 +136,16 @@ void attention_backward(const Sequences& sequences, const AttentionShape& shape,
           team.loop(p + n, [=](Index j) { di[j] = scale * wi[j] * (di[j] - dot); });
         }
         const auto qs = rows(q, span.first, n, head);
-        rows(dq, span.first, n, head).noalias() += ds.rightCols(n) * rows(k, span.first, n, kv);
-        rows(dk, span.first, n, kv).noalias() += ds.rightCols(n).transpose() * qs;
-        rows(dv, span.first, n, kv).noalias() += w.rightCols(n).transpose() * g;
-        if (p > 0) {
-          rows(dq, span.first, n, head).noalias() +=
-              ds.leftCols(p) * rows(k, span.prefix_first, p, kv);
-          rows(dk, span.prefix_first, p, kv).noalias() += ds.leftCols(p).transpose() * qs;
-          rows(dv, span.prefix_first, p, kv).noalias() += w.leftCols(p).transpose() * g;
-        }
+        const auto add = [&](Index column, Index first, Index count) {
+          const auto dsc = ds.middle_cols(column, count);
+          const auto wc = w.middle_cols(column, count);
+          product(Op::none, Op::none, 1, dsc, rows(k, first, count, kv),
+                  rows(dq, span.first, n, head), true);
+          product(Op::transpose, Op::none, 1, dsc, qs, rows(dk, first, count, kv), true);
+          product(Op::transpose, Op::none, 1, wc, g, rows(dv, first, count, kv), true);
+        };
+        add(p, span.first, n);
+        add(0, span.prefix_first, p);
       });
 }
 

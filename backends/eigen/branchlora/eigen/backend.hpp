@@ -13,6 +13,7 @@
 #include "branchlora/eigen/attention.hpp"
 #include "branchlora/eigen/packed_gemm.hpp"
 #include "branchlora/eigen/parallel.hpp"
+#include "branchlora/eigen/product.hpp"
 #include "branchlora/eigen/skinny.hpp"
 #include "branchlora/eigen/team.hpp"
 
@@ -56,9 +57,7 @@ class Backend {
     for (Index i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
   }
 
-  /// c = alpha op(a) op(b) + beta c. Rows of c are cut at multiples of 32 and never into fewer
-  /// than 32, which keeps every element in the same place of the same kernel of Eigen: it has
-  /// others for a single row and for small products.
+  /// c = alpha op(a) op(b) + beta c.
   void gemm(Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
             MatrixView<T> c) {
     const Index inner = op_a == Op::none ? a.cols : a.rows;
@@ -66,32 +65,13 @@ class Backend {
                  "the first factor of a product");
     expect_shape(b, op_b == Op::none ? inner : c.cols, op_b == Op::none ? c.cols : inner,
                  "the second factor of a product");
-    const Index blocks = std::max<Index>(c.rows / 32, 1);
-    parallel_blocks(blocks, 1, threads_, [&](Index first_block, Index last_block) {
-      const Index first = 32 * first_block;
-      const Index n = (last_block == blocks ? c.rows : 32 * last_block) - first;
-      auto cm = detail::map(c.middle_rows(first, n));
-      if (beta == T(0)) {
-        cm.setZero();
-      } else if (beta != T(1)) {
-        cm *= beta;
-      }
-      const auto bm = detail::map(b);
-      if (op_a == Op::none) {
-        const auto am = detail::map(a.middle_rows(first, n));
-        if (op_b == Op::none) {
-          cm.noalias() += alpha * (am * bm);
-        } else {
-          cm.noalias() += alpha * (am * bm.transpose());
-        }
-      } else {
-        const auto am = detail::map(a.middle_cols(first, n));
-        if (op_b == Op::none) {
-          cm.noalias() += alpha * (am.transpose() * bm);
-        } else {
-          cm.noalias() += alpha * (am.transpose() * bm.transpose());
-        }
-      }
+    parallel_blocks(c.rows, 16, threads_, [&](Index first, Index last) {
+      const Index n = last - first;
+      const auto part = c.middle_rows(first, n);
+      if (beta != T(0) && beta != T(1)) detail::map(part) *= beta;
+      product(op_a, op_b, alpha,
+              op_a == Op::none ? a.middle_rows(first, n) : a.middle_cols(first, n), b, part,
+              beta != T(0));
     });
   }
 

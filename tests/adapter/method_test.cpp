@@ -1,0 +1,59 @@
+#include "branchlora/adapter/method.hpp"
+
+#include <doctest/doctest.h>
+
+#include "branchlora/adapter/adapted_linear.hpp"
+#include "branchlora/eigen/backend.hpp"
+#include "support/variants.hpp"
+
+using namespace branchlora;
+using namespace branchlora::test;
+using B = eigen::Backend<double>;
+
+namespace {
+
+template <class V>
+Method<B> method() {
+  return branchlora::method_of<B, V>();
+}
+
+}  // namespace
+
+TEST_CASE("a method says of a variant what a training loop must know") {
+  CHECK(method<Branch>().description == Branch::describe());
+  CHECK(method<Branch>().description != method<BranchThaw>().description);
+  const auto facts = [](const Method<B>& m) {
+    return std::vector<bool>{m.per_task_router, m.selects, m.uses_keys, m.freezes};
+  };
+  CHECK(facts(method<Lora4>()) == std::vector<bool>{false, false, false, false});
+  CHECK(facts(method<Moe>()) == std::vector<bool>{false, false, false, false});
+  CHECK(facts(method<MoeSparse::with<freezing::MostActive<1>>>()) ==
+        std::vector<bool>{false, false, false, true});
+  CHECK(facts(method<Branch>()) == std::vector<bool>{true, true, true, true});
+  CHECK(facts(method<Branch::with<selector::Given>>()) ==
+        std::vector<bool>{true, true, false, true});
+  CHECK(facts(method<BranchCopied>()) == std::vector<bool>{true, true, true, false});
+}
+
+TEST_CASE_TEMPLATE("a method makes the adapter that its variant describes", V, Lora4, Moe, Branch) {
+  B backend;
+  ParameterSet<B> parameters(backend);
+  const auto adapter = method<V>().make(parameters, "layer", 10, 7, {.alpha = 6.0}, Random(3));
+  CHECK(adapter->name() == "layer");
+  adapter->begin_task(0);
+  Index count = 0;
+  for (const auto& p : parameters) {
+    CHECK(p.trainable);
+    count += p.value.size();
+  }
+  const auto predicted = V::parameters(10, 7);
+  CHECK(count == predicted.total());
+
+  // Another of the same seed starts from the same numbers, one of another does not.
+  ParameterSet<B> same(backend), other(backend);
+  (void)method<V>().make(same, "layer", 10, 7, {.alpha = 6.0}, Random(3));
+  (void)method<V>().make(other, "layer", 10, 7, {.alpha = 6.0}, Random(4));
+  const auto* a = parameters.begin()->value.data;
+  CHECK(a[0] == same.begin()->value.data[0]);
+  CHECK(a[0] != other.begin()->value.data[0]);
+}

@@ -1,0 +1,53 @@
+#include "branchlora/model/dataset.hpp"
+
+#include <doctest/doctest.h>
+
+#include "../io/temporary_folder.hpp"
+#include "model/png.hpp"
+
+using namespace branchlora;
+using namespace branchlora::test;
+using Ids = std::vector<std::int32_t>;
+
+namespace {
+
+void write_picture(const TemporaryFolder& folder, const std::string& name, std::uint8_t grey) {
+  folder.write(name, png_of({4, 4, std::vector<std::uint8_t>(4 * 4 * 3, grey)}));
+}
+
+}  // namespace
+
+TEST_CASE("samples become tokens, each picture once") {
+  const TemporaryFolder folder;
+  write_picture(folder, "a.png", 10);
+  write_picture(folder, "b.png", 20);
+  data::ImageStore store(folder.path());
+  const data::Tokenizer tokenizer({"what", "is", "it", "?", "cat"});  // 4, 5, 6, 7, 8
+  const std::vector<data::Sample> samples{
+      {.id = "1", .image = "b.png", .turns = {{"what is it ?", "cat"}}, .answers = {"cat"}},
+      {.id = "2", .image = "a.png", .turns = {{"it ?", "cat"}, {"what ?", "a dog"}}, .answers = {"x"}},
+      {.id = "3", .image = "b.png", .turns = {{"it ?", ""}}, .answers = {""}},
+      {.id = "4", .turns = {{"is it ?", "it"}}, .answers = {"it"}}};
+  const model::Dataset set = model::encode(samples, store, tokenizer, 3);
+  REQUIRE(set.examples.size() == 4);
+  REQUIRE(set.images.size() == 2);
+  CHECK(set.unknown_tokens == 2);
+  std::vector<Index> images;
+  for (const auto& e : set.examples) {
+    CHECK(e.task == 3);
+    images.push_back(e.image);
+  }
+  CHECK(images == std::vector<Index>{0, 1, 0, -1});
+  CHECK(set.pixels(0) == std::vector<float>(4 * 4 * 3, 20.0F));
+  CHECK(set.examples[0].turns[0].prompt == Ids{1, 4, 5, 6, 7});
+  CHECK(set.examples[0].turns[0].answer == Ids{8, 2});
+  CHECK(set.examples[1].turns[1].answer == Ids{3, 3, 2});
+  CHECK(set.examples[2].turns[0].answer == Ids{2});
+
+  const model::Example asked = model::question(set.examples[1]);
+  CHECK(asked.image == 1);
+  CHECK(asked.task == 3);
+  REQUIRE(asked.turns.size() == 1);
+  CHECK(asked.turns[0].prompt == Ids{1, 4, 7});
+  CHECK(asked.turns[0].answer.empty());
+}

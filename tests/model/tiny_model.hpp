@@ -1,0 +1,88 @@
+/// @file
+/// A multimodal model that is small enough for finite differences, with pictures to look at.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "branchlora/eigen/backend.hpp"
+#include "branchlora/model/multimodal.hpp"
+#include "support/naive.hpp"
+
+namespace branchlora::test {
+
+/// Four image tokens of 16 numbers each, two decoder blocks with grouped heads.
+inline model::ModelConfig tiny_config() {
+  return {.vision = {.image = 8, .kernel = 4, .stride = 2, .width = 4, .layers = 1, .heads = 2,
+                     .hidden = 6, .merge = 2},
+          .decoder = {.vocabulary = 11, .width = 8, .layers = 2, .heads = 4, .kv_heads = 2,
+                      .hidden = 6, .length = 40}};
+}
+
+/// The pixels of a random picture.
+inline std::vector<float> picture(const model::VisionConfig& config, Index number) {
+  const Random random = Random(7).fork(static_cast<std::uint64_t>(number));
+  std::vector<float> rgb(static_cast<std::size_t>(config.image * config.image * 3));
+  for (std::size_t i = 0; i < rgb.size(); ++i) rgb[i] = static_cast<float>(random.below(i, 256));
+  return rgb;
+}
+
+/// The model and its surroundings, every parameter away from zero and one.
+template <std::floating_point T>
+class TinyModel {
+ public:
+  using B = eigen::Backend<T>;
+
+  explicit TinyModel(const model::ModelConfig& config = tiny_config(), std::uint64_t seed = 1)
+      : net(backend, config), tape(backend) {
+    net.initialize(Random(seed));
+    randomise("", 0.2);
+  }
+
+  /// Adds normal numbers to every parameter whose name contains `part`.
+  void randomise(const std::string& part, double deviation) {
+    for (auto& p : net.parameters()) {
+      if (p.name.find(part) == std::string::npos) continue;
+      const Random own = Random(11).fork(p.name);
+      for (Index i = 0; i < p.value.size(); ++i) {
+        p.value.data[i] += static_cast<T>(deviation * own.normal(static_cast<std::uint64_t>(i)));
+      }
+    }
+  }
+
+  /// The features of pictures 0 .. count - 1.
+  model::FeatureBank<B> bank(Index count, Index chunk = 32) {
+    return net.features_of(
+        tape, count, [&](Index i) { return picture(net.config().vision, i); }, chunk);
+  }
+
+  /// The logits of a batch's predicting rows, without recording.
+  Dense logits(const model::Batch& batch, const model::FeatureBank<B>& features) {
+    tape.reset();
+    tape.set_recording(false);
+    const Routing routing{&batch.sequences, batch.tasks};
+    const auto h = net.hidden(tape, batch, net.gather(tape, batch, features), routing);
+    const Dense result = to_dense(net.decoder().logits(tape, h, batch.rows).value());
+    tape.set_recording(true);
+    return result;
+  }
+
+  Dense value(const std::string& name) {
+    const auto* p = net.parameters().find(name);
+    expect(p != nullptr, "there is no parameter '{}'", name);
+    return to_dense(p->value);
+  }
+
+  B backend;
+  model::Multimodal<B> net;
+  Tape<B> tape;
+};
+
+/// The batch of examples about pictures of the tiny model.
+inline model::Batch batch_of(const std::vector<model::Example>& examples) {
+  model::Batch batch;
+  for (const model::Example& e : examples) batch.push(e, tiny_config().vision.tokens());
+  return batch;
+}
+
+}  // namespace branchlora::test
