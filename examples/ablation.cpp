@@ -5,7 +5,7 @@
 ///     ablation --seeds 5       the study
 ///     ablation --rows "MoELoRA;BranchLoRA" --steps 50
 ///
-/// To try a variant of your own, add a line to `ladder` in study/variants.hpp and rebuild.
-#include "variants.hpp"
+/// To try a variant of your own, add a line to study/ladder.cpp and rebuild.
+#include "study.hpp"
 
 int main(int argc, char** argv) { return study::main(argc, argv, "ablation", study::ladder()); }

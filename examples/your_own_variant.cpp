@@ -2,9 +2,8 @@
 /// a table beside BranchLoRA:
 ///
 ///     your_own_variant --steps 50 --tasks 03-imagenet,04-gqa
-#include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
-#include "study.hpp"
+#include "rows.hpp"
 
 using namespace branchlora;
 

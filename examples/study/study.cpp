@@ -18,7 +18,7 @@ namespace {
 
 using namespace branchlora;
 using Tasks = std::vector<continual::TaskData<Backend>>;
-using Results = std::vector<report::RunResult>;
+using Results = std::vector<continual::RunResult>;
 
 struct Settings {
   std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data/minicoin";
@@ -82,6 +82,9 @@ Results run(const Job& job, const continual::Base& base, std::span<const Tasks::
     }
     case Protocol::joint:
       return {continual::run_joint(backend, base, tasks, job.row->method, job.row->name, o,
+                                   listener)};
+    case Protocol::alone:
+      return {continual::run_alone(backend, base, tasks, job.row->method, job.row->name, o,
                                    listener)};
     case Protocol::stream: break;
   }
@@ -212,7 +215,7 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
       results[i] = run(jobs[i], base, tasks, snapshot,
                        [&](Index steps, const std::string& what) { line.advance(steps, what); });
       for (std::size_t k = 0; k < results[i].size(); ++k) {
-        report::RunResult& r = results[i][k];
+        continual::RunResult& r = results[i][k];
         r.zero_shot = zero;
         report::write_run(
             s.out / "runs" / fmt::format("{}{}.json", jobs[i].name, k > 0 ? "-task-given" : ""),
@@ -258,6 +261,7 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   app.add_option("--jobs", s.jobs, "Rows to train at a time, each on one thread")
       ->check(CLI::PositiveNumber);
   app.add_option("--limit", s.limit, "Test questions of each task at most");
+  app.add_flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
   app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
   app.add_flag("--resume", s.resume, "Go on from the last finished task of each row");
   app.add_flag("--smoke", s.smoke, "Two tasks, four steps: does it run?");

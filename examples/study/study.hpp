@@ -1,11 +1,12 @@
-/// A study: rows of a table, each a method and a way to train it. What runs them is compiled once,
-/// in study.cpp; a row costs the compilation of its adapter alone.
+/// A study: rows of a table, each a method and a way to train it. What runs and scores them is
+/// compiled once, in study.cpp and evaluate.cpp; a row (rows.hpp) costs the compilation of its
+/// adapter alone.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "branchlora/adapter/method.hpp"
+#include "branchlora/adapter/any_adapter.hpp"
 #include "branchlora/eigen/backend.hpp"
 
 namespace study {
@@ -17,6 +18,7 @@ enum class Protocol {
   zero_shot,  ///< Not at all.
   stream,     ///< One task after another.
   joint,      ///< All tasks at once.
+  alone,      ///< Each task by itself, from the base.
 };
 
 /// A row of the table.
@@ -30,23 +32,15 @@ struct Row {
 /// The base model as it is.
 inline Row zero_shot(std::string name) { return {std::move(name), Protocol::zero_shot, {}, 0}; }
 
-/// Variant `V`, one task after another.
-template <class V>
-Row stream(std::string name) {
-  return {std::move(name), Protocol::stream, branchlora::method_of<Backend, V>(),
-          2.0 / V::scale(branchlora::Hyper{.alpha = 1.0})};
-}
-
-/// Variant `V`, all tasks at once.
-template <class V>
-Row joint(std::string name) {
-  Row row = stream<V>(std::move(name));
-  row.protocol = Protocol::joint;
-  return row;
-}
+/// The ablation ladder of BranchLoRA, from no training to all tasks at once (ladder.cpp).
+std::vector<Row> ladder();
 
 /// The program: reads the command line, runs the rows, prints the table and writes the results
 /// folder. Returns the exit status.
 int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows);
+
+/// The program that scores a checkpoint of one of these rows, or the base model alone, on data
+/// folders. Returns the exit status.
+int evaluate(int argc, char** argv, const std::vector<Row>& rows);
 
 }  // namespace study

@@ -29,14 +29,14 @@ void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
   Tape<Double> tape(bench.backend);
   for (int step = 0; step < steps; ++step) {
     tape.reset();
-    assign(bench.x->value,
-           random_dense(bench.x->value.rows, bench.x->value.cols,
-                        static_cast<std::uint64_t>(500 + 10 * task + step)));
+    assign(bench.x->value, random_dense(bench.x->value.rows, bench.x->value.cols,
+                                        static_cast<std::uint64_t>(500 + 10 * task + step)));
     Routing routing = bench.routing();
     routing.observe = true;
     const auto y = bench.linear(tape, tape.parameter(*bench.x), routing);
-    const auto loss = weighted_sum(tape, op::gelu(tape, y),
-                                   random_dense(y.rows(), y.cols(), static_cast<std::uint64_t>(task)));
+    const auto loss =
+        weighted_sum(tape, op::gelu(tape, y),
+                     random_dense(y.rows(), y.cols(), static_cast<std::uint64_t>(task)));
     tape.backward(loss);
     optimiser.step(1e-2, 0.5);
   }
@@ -114,9 +114,8 @@ TEST_CASE_TEMPLATE("only adapter parameters move, over six tasks", V, BRANCHLORA
       if (!moves) CHECK(bench.value(name) == value);
     }
     // Every A and the router of the task do move, and some B.
-    CHECK_FALSE(bench.branch("lora_A", 0) == before.at(before.contains("layer.lora_A")
-                                                            ? "layer.lora_A"
-                                                            : "layer.lora_A.0"));
+    CHECK_FALSE(bench.branch("lora_A", 0) ==
+                before.at(before.contains("layer.lora_A") ? "layer.lora_A" : "layer.lora_A.0"));
     const std::string router =
         V::per_task_router ? "layer.router." + std::to_string(task) : "layer.router";
     // The first step moves no router yet: at B = 0 the gates have no gradient.
@@ -168,7 +167,8 @@ TEST_CASE("the most active branches are frozen, by what was observed") {
   }
   for (double& t : total) t /= static_cast<double>(units);
   const auto activity = bench.layer().activity();
-  for (std::size_t i = 0; i < 4; ++i) CHECK(activity[i] == doctest::Approx(total[i]).epsilon(1e-12));
+  for (std::size_t i = 0; i < 4; ++i)
+    CHECK(activity[i] == doctest::Approx(total[i]).epsilon(1e-12));
   bench.layer().end_task();
   CHECK(bench.layer().frozen() == most_active(total, 0b1111, 2));
   // The count starts anew.

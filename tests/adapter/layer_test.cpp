@@ -73,8 +73,8 @@ TEST_CASE_TEMPLATE("a batch of mixed tasks is the batches of each task", V, Bran
     alone.tasks = {mixed.tasks[s]};
     const Index first = mixed.sequences.offsets[s];
     assign(alone.x->value, to_dense(mixed.x->value.middle_rows(first, lengths[s])));
-    const Dense expected = dense(lengths[s], together.cols,
-                                 [&](Index t, Index c) { return together(first + t, c); });
+    const Dense expected =
+        dense(lengths[s], together.cols, [&](Index t, Index c) { return together(first + t, c); });
     // Not the same bits: the base's product is summed in another order in a smaller batch.
     CHECK(distance(alone.output(), expected) < 1e-13 * largest(together));
   }
@@ -198,7 +198,8 @@ TEST_CASE_TEMPLATE("decoding reuses the gates of the prefill", V, Branch, Branch
           double u = 0;
           for (Index c = 0; c < bench.d_in; ++c) u += a(q, c) * next(s, c);
           y += V::scale(bench.hyper) *
-               gates[static_cast<std::size_t>(s)].weights[static_cast<std::size_t>(i)] * b(q, o) * u;
+               gates[static_cast<std::size_t>(s)].weights[static_cast<std::size_t>(i)] * b(q, o) *
+               u;
         }
       }
       CHECK(decoded(s, o) == doctest::Approx(y).epsilon(1e-12));
@@ -236,7 +237,8 @@ TEST_CASE("dropout zeroes inputs of A alone, in training alone") {
   AdaptedLinear<Double> dropping(bench.parameters, "dropping", bench.d_in, 7);
   dropping.base().initialize(Random(3));
   dropping.base().freeze();
-  dropping.attach(method_of<Double, Lora4>(), {.alpha = 6.0, .dropout = 0.4, .balance_weight = 0.0}, Random(4));
+  dropping.attach(method_of<Double, Lora4>(), {.alpha = 6.0, .dropout = 0.4, .balance_weight = 0.0},
+                  Random(4));
   const Dense a = random_dense(4, bench.d_in, 70);
   const Dense b = random_dense(4, 7, 71);
   assign(bench.parameters.find("dropping.lora_A")->value, a);
@@ -263,7 +265,8 @@ TEST_CASE("dropout zeroes inputs of A alone, in training alone") {
   };
   const Random random(11);
   const Random own = random.fork("dropping");
-  const Dense dropped = expected([&](std::uint64_t i) { return own.uniform(i) < 0.4 ? 0 : 1 / 0.6; });
+  const Dense dropped =
+      expected([&](std::uint64_t i) { return own.uniform(i) < 0.4 ? 0 : 1 / 0.6; });
   const Dense whole = expected([](std::uint64_t) { return 1.0; });
   CHECK(distance(dropped, whole) > 0.1);
   CHECK(distance(output(&random), dropped) < 1e-12);

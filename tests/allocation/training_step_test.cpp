@@ -36,6 +36,9 @@ void* counted(std::size_t bytes, std::size_t alignment) {
   return pointer;
 }
 
+// Not inlined, or GCC takes its `free` for a mistake where it sees the `new`.
+[[gnu::noinline]] void give_back(void* pointer) { std::free(pointer); }
+
 }  // namespace
 
 void* operator new(std::size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
@@ -46,15 +49,15 @@ void* operator new(std::size_t bytes, std::align_val_t alignment) {
 void* operator new[](std::size_t bytes, std::align_val_t alignment) {
   return counted(bytes, static_cast<std::size_t>(alignment));
 }
-[[gnu::noinline]] void operator delete(void* pointer) noexcept { std::free(pointer); }
-void operator delete[](void* pointer) noexcept { std::free(pointer); }
-void operator delete(void* pointer, std::size_t) noexcept { std::free(pointer); }
-void operator delete[](void* pointer, std::size_t) noexcept { std::free(pointer); }
-void operator delete(void* pointer, std::align_val_t) noexcept { std::free(pointer); }
-void operator delete[](void* pointer, std::align_val_t) noexcept { std::free(pointer); }
-void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept { std::free(pointer); }
+void operator delete(void* pointer) noexcept { give_back(pointer); }
+void operator delete[](void* pointer) noexcept { give_back(pointer); }
+void operator delete(void* pointer, std::size_t) noexcept { give_back(pointer); }
+void operator delete[](void* pointer, std::size_t) noexcept { give_back(pointer); }
+void operator delete(void* pointer, std::align_val_t) noexcept { give_back(pointer); }
+void operator delete[](void* pointer, std::align_val_t) noexcept { give_back(pointer); }
+void operator delete(void* pointer, std::size_t, std::align_val_t) noexcept { give_back(pointer); }
 void operator delete[](void* pointer, std::size_t, std::align_val_t) noexcept {
-  std::free(pointer);
+  give_back(pointer);
 }
 
 using namespace branchlora;
@@ -69,8 +72,12 @@ class Network {
   using B = eigen::Backend<float>;
 
   Network(int threads, Index width, Index tokens)
-      : width_(width), backend_(threads), parameters_(backend_), tape_(backend_),
-        optimiser_(parameters_, {.weight_decay = 0.1}), rope_(backend_, tokens, width / 4, 1e4),
+      : width_(width),
+        backend_(threads),
+        parameters_(backend_),
+        tape_(backend_),
+        optimiser_(parameters_, {.weight_decay = 0.1}),
+        rope_(backend_, tokens, width / 4, 1e4),
         table_(&parameters_.add("table", 3 * width, width)),
         projection_(&parameters_.add("projection", width, width)),
         gain_(&parameters_.add("gain", 1, width)) {
@@ -83,7 +90,8 @@ class Network {
       linear.emplace(parameters_, "linear" + std::to_string(i), width, width);
       linear->base().initialize(Random(2));
       linear->base().freeze();
-      linear->attach(method_of<B, V>(), {.alpha = 8.0, .dropout = 0.1, .balance_weight = 0.1}, Random(3));
+      linear->attach(method_of<B, V>(), {.alpha = 8.0, .dropout = 0.1, .balance_weight = 0.1},
+                     Random(3));
       linear->adapter()->begin_task(0);
     }
     sequences_.push(tokens / 2);
@@ -170,7 +178,7 @@ TEST_CASE("the count counts") {
   long before = allocations;
   std::vector<double> memory(100);
   memory.shrink_to_fit();
-  ::operator delete(::operator new(8, std::align_val_t{64}), std::align_val_t{64});
+  ::operator delete (::operator new (8, std::align_val_t{64}), std::align_val_t{64});
   CHECK(allocations - before >= 2);
 
   before = allocations;

@@ -80,25 +80,26 @@ TEST_CASE("linear with a bias") {
 TEST_CASE("frozen linear with a bias") {
   const auto weight = [](Index width) { return random_dense(width + 3, width, 20); };
   const auto bias = [](Index width) { return random_dense(1, width + 3, 21); };
-  check_operation(Operation{
-      square,
-      [=](auto& tape, const auto& in, Keep& keep) {
-        auto& backend = tape.backend();
-        using B = std::remove_reference_t<decltype(backend)>;
-        const Index width = in[0].cols();
-        const auto& w = hold(keep, Buffer<B>(backend, width + 3, width));
-        const auto& b = hold(keep, Buffer<B>(backend, 1, width + 3));
-        assign(w.view(), weight(width));
-        assign(b.view(), bias(width));
-        const auto& frozen = hold(keep, backend.freeze(w.view(), Storage::full));
-        return op::frozen_linear(tape, in[0], frozen, b.view());
-      },
-      [=](const Inputs& in) {
-        const Dense product = times_transposed(in[0], weight(in[0].cols));
-        return dense(product.rows, product.cols,
-                     [&](Index i, Index j) { return product(i, j) + bias(in[0].cols)(0, j); });
-      },
-      sum_over_width});
+  check_operation(Operation{square,
+                            [=](auto& tape, const auto& in, Keep& keep) {
+                              auto& backend = tape.backend();
+                              using B = std::remove_reference_t<decltype(backend)>;
+                              const Index width = in[0].cols();
+                              const auto& w = hold(keep, Buffer<B>(backend, width + 3, width));
+                              const auto& b = hold(keep, Buffer<B>(backend, 1, width + 3));
+                              assign(w.view(), weight(width));
+                              assign(b.view(), bias(width));
+                              const auto& frozen =
+                                  hold(keep, backend.freeze(w.view(), Storage::full));
+                              return op::frozen_linear(tape, in[0], frozen, b.view());
+                            },
+                            [=](const Inputs& in) {
+                              const Dense product = times_transposed(in[0], weight(in[0].cols));
+                              return dense(product.rows, product.cols, [&](Index i, Index j) {
+                                return product(i, j) + bias(in[0].cols)(0, j);
+                              });
+                            },
+                            sum_over_width});
 }
 
 TEST_CASE("add") {
@@ -155,23 +156,24 @@ TEST_CASE("layer norm") {
     return Inputs{random_dense(tokens, width, 1), random_dense(1, width, 2),
                   random_dense(1, width, 3)};
   };
-  check_operation(Operation{
-      inputs,
-      [](auto& tape, const auto& in, Keep&) {
-        return op::layer_norm(tape, in[0], in[1], in[2], 0.01);
-      },
-      [](const Inputs& in) {
-        const auto& [x, gain, bias] = std::tie(in[0], in[1], in[2]);
-        const auto n = static_cast<double>(x.cols);
-        return dense(x.rows, x.cols, [&](Index i, Index j) {
-          double mean = 0;
-          for (Index c = 0; c < x.cols; ++c) mean += x(i, c) / n;
-          double variance = 0;
-          for (Index c = 0; c < x.cols; ++c) variance += (x(i, c) - mean) * (x(i, c) - mean) / n;
-          return (x(i, j) - mean) / std::sqrt(variance + 0.01) * gain(0, j) + bias(0, j);
-        });
-      },
-      sum_over_both});
+  check_operation(Operation{inputs,
+                            [](auto& tape, const auto& in, Keep&) {
+                              return op::layer_norm(tape, in[0], in[1], in[2], 0.01);
+                            },
+                            [](const Inputs& in) {
+                              const auto& [x, gain, bias] = std::tie(in[0], in[1], in[2]);
+                              const auto n = static_cast<double>(x.cols);
+                              return dense(x.rows, x.cols, [&](Index i, Index j) {
+                                double mean = 0;
+                                for (Index c = 0; c < x.cols; ++c) mean += x(i, c) / n;
+                                double variance = 0;
+                                for (Index c = 0; c < x.cols; ++c)
+                                  variance += (x(i, c) - mean) * (x(i, c) - mean) / n;
+                                return (x(i, j) - mean) / std::sqrt(variance + 0.01) * gain(0, j) +
+                                       bias(0, j);
+                              });
+                            },
+                            sum_over_both});
 }
 
 TEST_CASE("GELU") {
@@ -191,15 +193,15 @@ TEST_CASE("quick GELU") {
 }
 
 TEST_CASE("SwiGLU") {
-  check_operation(Operation{
-      pair_of_squares,
-      [](auto& tape, const auto& in, Keep&) { return op::swiglu(tape, in[0], in[1]); },
-      [](const Inputs& in) {
-        return dense(in[0].rows, in[0].cols, [&](Index i, Index j) {
-          return in[0](i, j) * sigmoid(in[0](i, j)) * in[1](i, j);
-        });
-      },
-      elementwise});
+  check_operation(
+      Operation{pair_of_squares,
+                [](auto& tape, const auto& in, Keep&) { return op::swiglu(tape, in[0], in[1]); },
+                [](const Inputs& in) {
+                  return dense(in[0].rows, in[0].cols, [&](Index i, Index j) {
+                    return in[0](i, j) * sigmoid(in[0](i, j)) * in[1](i, j);
+                  });
+                },
+                elementwise});
 }
 
 TEST_CASE("RoPE") {
@@ -353,21 +355,21 @@ TEST_CASE("gather") {
   // Some rows twice, some not at all.
   const auto index = [](Index tokens) {
     std::vector<std::int32_t> rows;
-    for (Index i = 0; i < tokens + 2; ++i) rows.push_back(static_cast<std::int32_t>(i * i % tokens));
+    for (Index i = 0; i < tokens + 2; ++i)
+      rows.push_back(static_cast<std::int32_t>(i * i % tokens));
     return rows;
   };
-  check_operation(Operation{
-      square,
-      [=](auto& tape, const auto& in, Keep&) {
-        return op::gather(tape, in[0], index(in[0].rows()), 0.5F);
-      },
-      [=](const Inputs& in) {
-        const auto rows = index(in[0].rows);
-        return dense(std::ssize(rows), in[0].cols, [&](Index i, Index j) {
-          return 0.5 * in[0](rows[static_cast<std::size_t>(i)], j);
-        });
-      },
-      elementwise});
+  check_operation(Operation{square,
+                            [=](auto& tape, const auto& in, Keep&) {
+                              return op::gather(tape, in[0], index(in[0].rows()), 0.5F);
+                            },
+                            [=](const Inputs& in) {
+                              const auto rows = index(in[0].rows);
+                              return dense(std::ssize(rows), in[0].cols, [&](Index i, Index j) {
+                                return 0.5 * in[0](rows[static_cast<std::size_t>(i)], j);
+                              });
+                            },
+                            elementwise});
 }
 
 TEST_CASE("interleave") {
@@ -381,19 +383,18 @@ TEST_CASE("interleave") {
     rows.insert(rows.end(), {-1, -1, -2, 2});
     return rows;
   };
-  check_operation(Operation{
-      inputs,
-      [=](auto& tape, const auto& in, Keep&) {
-        return op::interleave(tape, in[0], in[1], index(in[0].rows()));
-      },
-      [=](const Inputs& in) {
-        const auto rows = index(in[0].rows);
-        return dense(std::ssize(rows), in[0].cols, [&](Index i, Index j) {
-          const Index row = rows[static_cast<std::size_t>(i)];
-          return row >= 0 ? in[0](row, j) : in[1](-1 - row, j);
-        });
-      },
-      elementwise});
+  check_operation(Operation{inputs,
+                            [=](auto& tape, const auto& in, Keep&) {
+                              return op::interleave(tape, in[0], in[1], index(in[0].rows()));
+                            },
+                            [=](const Inputs& in) {
+                              const auto rows = index(in[0].rows);
+                              return dense(std::ssize(rows), in[0].cols, [&](Index i, Index j) {
+                                const Index row = rows[static_cast<std::size_t>(i)];
+                                return row >= 0 ? in[0](row, j) : in[1](-1 - row, j);
+                              });
+                            },
+                            elementwise});
 }
 
 TEST_CASE("dropout") {
@@ -427,13 +428,13 @@ TEST_CASE("dropout zeroes its share, and none at probability 0") {
 }
 
 TEST_CASE("reshape") {
-  check_operation(Operation{
-      square,
-      [](auto& tape, const auto& in, Keep&) {
-        return op::reshape(tape, in[0], in[0].rows() * 2, in[0].cols() / 2);
-      },
-      [](const Inputs& in) { return Dense(in[0].rows * 2, in[0].cols / 2, in[0].data); },
-      elementwise});
+  check_operation(
+      Operation{square,
+                [](auto& tape, const auto& in, Keep&) {
+                  return op::reshape(tape, in[0], in[0].rows() * 2, in[0].cols() / 2);
+                },
+                [](const Inputs& in) { return Dense(in[0].rows * 2, in[0].cols / 2, in[0].data); },
+                elementwise});
 }
 
 TEST_CASE("cross-entropy") {
@@ -444,34 +445,34 @@ TEST_CASE("cross-entropy") {
     }
     return t;
   };
-  check_operation(Operation{
-      square,
-      [=](auto& tape, const auto& in, Keep&) {
-        return op::cross_entropy(tape, in[0], targets(in[0].rows(), in[0].cols()));
-      },
-      [=](const Inputs& in) {
-        const auto t = targets(in[0].rows, in[0].cols);
-        double sum = 0;
-        int counted = 0;
-        for (Index i = 0; i < in[0].rows; ++i) {
-          const auto target = t[static_cast<std::size_t>(i)];
-          if (target == op::ignored) continue;
-          double total = 0;
-          for (Index c = 0; c < in[0].cols; ++c) total += std::exp(in[0](i, c) - in[0](i, target));
-          sum += std::log(total);
-          ++counted;
-        }
-        return Dense(1, 1, {sum / counted});
-      },
-      sum_over_both});
+  check_operation(Operation{square,
+                            [=](auto& tape, const auto& in, Keep&) {
+                              return op::cross_entropy(tape, in[0],
+                                                       targets(in[0].rows(), in[0].cols()));
+                            },
+                            [=](const Inputs& in) {
+                              const auto t = targets(in[0].rows, in[0].cols);
+                              double sum = 0;
+                              int counted = 0;
+                              for (Index i = 0; i < in[0].rows; ++i) {
+                                const auto target = t[static_cast<std::size_t>(i)];
+                                if (target == op::ignored) continue;
+                                double total = 0;
+                                for (Index c = 0; c < in[0].cols; ++c)
+                                  total += std::exp(in[0](i, c) - in[0](i, target));
+                                sum += std::log(total);
+                                ++counted;
+                              }
+                              return Dense(1, 1, {sum / counted});
+                            },
+                            sum_over_both});
 }
 
 TEST_CASE("cross-entropy of nothing is zero, and so is its gradient") {
   Bench<double> bench({random_dense(4, 5, 1)}, 1);
   const std::array<std::int32_t, 4> targets{op::ignored, op::ignored, op::ignored, op::ignored};
-  const auto outcome = bench.run([&](auto& tape, const auto& in, Keep&) {
-    return op::cross_entropy(tape, in[0], targets);
-  });
+  const auto outcome = bench.run(
+      [&](auto& tape, const auto& in, Keep&) { return op::cross_entropy(tape, in[0], targets); });
   CHECK(outcome.value == Dense(1, 1));
   CHECK(outcome.gradients[0] == Dense(4, 5));
 }
@@ -479,16 +480,17 @@ TEST_CASE("cross-entropy of nothing is zero, and so is its gradient") {
 TEST_CASE("cross-entropy of large logits is finite") {
   Bench<float> bench({Dense(1, 2, {1e4, -1e4})}, 1);
   const std::array<std::int32_t, 1> second{1};
-  const auto outcome = bench.run([&](auto& tape, const auto& in, Keep&) {
-    return op::cross_entropy(tape, in[0], second);
-  });
+  const auto outcome = bench.run(
+      [&](auto& tape, const auto& in, Keep&) { return op::cross_entropy(tape, in[0], second); });
   CHECK(outcome.value(0, 0) == 2e4);
 }
 
 TEST_CASE("operations refuse inputs that do not fit") {
   Double backend;
   Tape<Double> tape(backend);
-  const auto matrix = [&](Index rows, Index cols) { return tape.constant(tape.scratch(rows, cols)); };
+  const auto matrix = [&](Index rows, Index cols) {
+    return tape.constant(tape.scratch(rows, cols));
+  };
   const auto x = matrix(2, 6);
   CHECK_THROWS_AS(op::linear(tape, x, matrix(3, 5)), Error);
   CHECK_THROWS_AS(op::linear(tape, x, matrix(3, 6), matrix(1, 2)), Error);

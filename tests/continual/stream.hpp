@@ -8,7 +8,7 @@
 
 #include "../io/temporary_folder.hpp"
 #include "branchlora/continual/run.hpp"
-#include "model/png.hpp"
+#include "model/samples.hpp"
 #include "model/tiny_model.hpp"
 
 namespace branchlora::test {
@@ -24,9 +24,10 @@ class Stream {
     const char* verbs[] = {"look", "say", "count"};
     const std::vector<std::string> words[] = {{"one", "two"}, {"three", "four"}, {"two", "one"}};
     for (Index t = 0; t < 3; ++t) {
-      tasks.push_back({{.name = std::string("task ") + verbs[t]},
-                       side(t, 12, verbs[t], words[t], 0),
-                       side(t, 6, verbs[t], words[t], 100)});
+      data::TaskInfo info;
+      info.name = std::string("task ") + verbs[t];
+      tasks.push_back(
+          {info, side(t, 12, verbs[t], words[t], 0), side(t, 6, verbs[t], words[t], 100)});
     }
   }
 
@@ -34,9 +35,9 @@ class Stream {
   static continual::Options options(std::uint64_t seed = 1) {
     continual::Options o;
     o.seed = seed;
-    o.steps = 12;
+    o.steps = 30;
     o.batch = 4;
-    o.rate = 2e-2;
+    o.rate = 5e-2;
     o.hyper.alpha = 16;
     o.observed = 12;
     o.answer_tokens = 2;
@@ -80,11 +81,8 @@ class Stream {
         picture.rgb[p] = static_cast<std::uint8_t>((i % 2 == 0 ? 20 : 180) + random.below(p, 50));
       }
       folder.write(image, png_of(picture));
-      const std::string& answer = words[static_cast<std::size_t>(i % 2)];
-      samples.push_back({.id = std::to_string(first + i),
-                         .image = image,
-                         .turns = {{verb, answer}},
-                         .answers = {answer}});
+      samples.push_back(sample_of(std::to_string(first + i), image, verb,
+                                  words[static_cast<std::size_t>(i % 2)]));
     }
     return preparation_.prepare(std::move(samples), folder.path(), static_cast<std::int32_t>(task));
   }

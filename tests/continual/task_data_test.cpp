@@ -74,7 +74,7 @@ TEST_CASE("a sample without a picture has a text embedding alone") {
   Stream stream;
   continual::Preparation<Stream::B> preparation(stream.backend, stream.base);
   const auto split = preparation.prepare(
-      {{.id = "0", .turns = {{"look", "one"}}, .answers = {"one"}}}, stream.folder.path(), 0);
+      {sample_of("0", "", "look", "one")}, stream.folder.path(), 0);
   CHECK(split.examples[0].image == -1);
   CHECK(split.embeddings[0].image.empty());
   CHECK(split.embeddings[0].text.size() == 8);
@@ -85,7 +85,7 @@ TEST_CASE("words that the base does not know are refused") {
   continual::Preparation<Stream::B> preparation(stream.backend, stream.base);
   check_mentions(error_of([&] {
                    preparation.prepare(
-                       {{.id = "0", .turns = {{"look at this", "one"}}, .answers = {"one"}}},
+                       {sample_of("0", "", "look at this", "one")},
                        stream.folder.path(), 0);
                  }),
                  stream.folder.path().string(), "2 tokens");

@@ -30,8 +30,8 @@ TEST_CASE("erf in float is right to 5e-7, odd and bounded") {
   double worst = 0;
   for (int i = -60000; i <= 60000; ++i) {
     const float x = static_cast<float>(i) * 1e-4F;
-    worst = std::max(worst, std::abs(static_cast<double>(math::erf(x)) -
-                                     std::erf(static_cast<double>(x))));
+    worst = std::max(
+        worst, std::abs(static_cast<double>(math::erf(x)) - std::erf(static_cast<double>(x))));
     CHECK_UNARY(math::erf(x) == -math::erf(-x) || std::abs(x) == 0);
   }
   CHECK(worst < 5e-7);

@@ -82,14 +82,14 @@ void check(Index tokens, Index k, Index n, bool add) {
         sum += product;
         magnitude += std::abs(product);
       }
-      const double bound = static_cast<double>(k + 2) *
-                           double(std::numeric_limits<T>::epsilon()) * magnitude;
+      const double bound =
+          static_cast<double>(k + 2) * double(std::numeric_limits<T>::epsilon()) * magnitude;
       good = good && std::abs(double(y.read()(t, j)) - sum) <= bound;
     }
     for (Index j = n; j < n + 2; ++j)
-      good = good && std::memcmp(&y.data[static_cast<std::size_t>(t * (n + 2) + j)],
-                                 &before.data[static_cast<std::size_t>(t * (n + 2) + j)],
-                                 sizeof(T)) == 0;
+      good = good &&
+             std::memcmp(&y.data[static_cast<std::size_t>(t * (n + 2) + j)],
+                         &before.data[static_cast<std::size_t>(t * (n + 2) + j)], sizeof(T)) == 0;
   }
   CHECK(good);
   Matrix<T> z = before;

@@ -76,8 +76,8 @@ bool uses(const Chosen& chosen, Index token, Index row) {
 /// Algorithms", section 3.1), with gamma_n = n u / (1 - n u) < n eps where u = eps / 2.
 template <class T>
 bool close(T found, double expected, double magnitude, Index terms) {
-  const double gamma = static_cast<double>(terms + 3) *
-                       static_cast<double>(std::numeric_limits<T>::epsilon());
+  const double gamma =
+      static_cast<double>(terms + 3) * static_cast<double>(std::numeric_limits<T>::epsilon());
   return std::abs(static_cast<double>(found) - expected) <= gamma * magnitude;
 }
 
@@ -241,9 +241,9 @@ TEST_CASE_TEMPLATE("skinny products use the chosen blocks and nothing else", T, 
   struct Case {
     Index tokens, d, blocks, block, k, run;
   };
-  for (const Case c : {Case{1, 17, 2, 1, 1, 1}, Case{101, 48, 8, 4, 2, 1}, Case{101, 48, 8, 4, 2, 9},
-                       Case{96, 163, 4, 8, 1, 200}, Case{60, 35, 5, 3, 5, 1},
-                       Case{50, 1100, 3, 12, 2, 10}}) {
+  for (const Case c :
+       {Case{1, 17, 2, 1, 1, 1}, Case{101, 48, 8, 4, 2, 1}, Case{101, 48, 8, 4, 2, 9},
+        Case{96, 163, 4, 8, 1, 200}, Case{60, 35, 5, 3, 5, 1}, Case{50, 1100, 3, 12, 2, 10}}) {
     const auto table = random_table(c.tokens, c.blocks, c.k, c.run);
     check_all<T>(c.tokens, c.d, c.blocks * c.block, {table.data(), c.k, c.block});
   }
@@ -337,13 +337,11 @@ TEST_CASE("skinny products refuse shapes that disagree") {
   auto w = Padded<float>::random(4, 17, 2);
   auto u = Padded<float>(5, 4);
   CHECK_THROWS_AS(skinny_dot(x.read(), w.read(), 1.0F, u.view(), false, {}, 1), branchlora::Error);
-  CHECK_THROWS_AS(skinny_axpy(u.read(), w.read(), 1.0F, x.view(), false, {}, 1),
-                  branchlora::Error);
+  CHECK_THROWS_AS(skinny_axpy(u.read(), w.read(), 1.0F, x.view(), false, {}, 1), branchlora::Error);
   CHECK_THROWS_AS(skinny_outer(u.read(), x.read(), 1.0F, w.view(), false, {}, 1),
                   branchlora::Error);
   auto fit = Padded<float>::random(4, 16, 2);
   const std::vector<std::int32_t> table(5, 0);
-  CHECK_THROWS_AS(
-      skinny_dot(x.read(), fit.read(), 1.0F, u.view(), false, {table.data(), 1, 3}, 1),
-      branchlora::Error);
+  CHECK_THROWS_AS(skinny_dot(x.read(), fit.read(), 1.0F, u.view(), false, {table.data(), 1, 3}, 1),
+                  branchlora::Error);
 }

@@ -35,6 +35,7 @@ TEST_CASE("several turns share the picture and restart behind it") {
   CHECK(batch.images == std::vector<Index>{3});
   CHECK(batch.order == Ids{-1, 0, 1, -2, -3, -4, -5, -6, -7});
   CHECK(batch.positions == Ids{0, 0, 1, 2, 3, 2, 3, 4, 5});
+  CHECK(batch.longest() == 6);
   CHECK(batch.rows == Ids{0, 4, 7, 8});
   CHECK(batch.targets == Ids{2, 2, 4, 2});
 }

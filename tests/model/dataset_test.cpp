@@ -3,7 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "../io/temporary_folder.hpp"
-#include "model/png.hpp"
+#include "model/samples.hpp"
 
 using namespace branchlora;
 using namespace branchlora::test;
@@ -23,11 +23,11 @@ TEST_CASE("samples become tokens, each picture once") {
   write_picture(folder, "b.png", 20);
   data::ImageStore store(folder.path());
   const data::Tokenizer tokenizer({"what", "is", "it", "?", "cat"});  // 4, 5, 6, 7, 8
-  const std::vector<data::Sample> samples{
-      {.id = "1", .image = "b.png", .turns = {{"what is it ?", "cat"}}, .answers = {"cat"}},
-      {.id = "2", .image = "a.png", .turns = {{"it ?", "cat"}, {"what ?", "a dog"}}, .answers = {"x"}},
-      {.id = "3", .image = "b.png", .turns = {{"it ?", ""}}, .answers = {""}},
-      {.id = "4", .turns = {{"is it ?", "it"}}, .answers = {"it"}}};
+  std::vector<data::Sample> samples{sample_of("1", "b.png", "what is it ?", "cat"),
+                                    sample_of("2", "a.png", "it ?", "cat"),
+                                    sample_of("3", "b.png", "it ?", ""),
+                                    sample_of("4", "", "is it ?", "it")};
+  samples[1].turns.push_back({"what ?", "a dog"});
   const model::Dataset set = model::encode(samples, store, tokenizer, 3);
   REQUIRE(set.examples.size() == 4);
   REQUIRE(set.images.size() == 2);

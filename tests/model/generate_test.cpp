@@ -31,12 +31,12 @@ class Bench {
     tiny.randomise("decoder.", 0.5);
     if constexpr (!std::is_same_v<V, NoAdapter>) {
       const Hyper hyper{.alpha = 6.0};
-      tiny.net.attach(branchlora::method_of<Double, V>(), hyper, Random(5));
-      tiny.net.for_each_adapter([](auto& adapter) {
-        adapter.begin_task(0);
+      tiny.net.attach(method_of<Double, V>(), hyper, Random(5));
+      tiny.net.for_each_adapter([](auto& each) {
+        each.begin_task(0);
         if (V::per_task_router) {
-          adapter.end_task();
-          adapter.begin_task(1);
+          each.end_task();
+          each.begin_task(1);
         }
       });
       tiny.randomise(".lora_", 0.5);

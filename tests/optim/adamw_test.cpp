@@ -80,7 +80,8 @@ TEST_CASE("many steps are the naive ones") {
     const double clip = step % 2 == 0 ? 1.0 : 0.3;
     std::size_t index = 0;
     for (auto& q : parameters) {
-      const Dense g = random_dense(q.value.rows, q.value.cols, static_cast<std::uint64_t>(step + 2));
+      const Dense g =
+          random_dense(q.value.rows, q.value.cols, static_cast<std::uint64_t>(step + 2));
       give_gradient(q, g);
       for (std::size_t i = 0; i < g.data.size(); ++i) {
         values[index].data[i] = naive[index][i].step(values[index].data[i], clip * g.data[i],

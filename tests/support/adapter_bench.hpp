@@ -61,7 +61,8 @@ inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits,
     gate.probabilities[static_cast<std::size_t>(order[k])] = scores[k];
   }
   const auto logit = [&](Index i) { return logits[static_cast<std::size_t>(i)]; };
-  std::stable_sort(order.begin(), order.end(), [&](Index a, Index b) { return logit(a) > logit(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](Index a, Index b) { return logit(a) > logit(b); });
   if (std::ssize(order) > form.top_k) {
     gate.gap = logit(order[static_cast<std::size_t>(form.top_k - 1)]) -
                logit(order[static_cast<std::size_t>(form.top_k)]);
@@ -88,7 +89,9 @@ class AdapterBench {
 
   explicit AdapterBench(const std::vector<Index>& lengths = {3, 1, 4}, int threads = 1,
                         Index d_in_ = 10, Index d_out_ = 7)
-      : d_in(d_in_), backend(threads), parameters(backend),
+      : d_in(d_in_),
+        backend(threads),
+        parameters(backend),
         linear(parameters, "layer", d_in_, d_out_) {
     for (const Index length : lengths) sequences.push(length);
     tasks.assign(lengths.size(), 0);
@@ -140,9 +143,7 @@ class AdapterBench {
     tape.set_recording(false);
     return to_dense(forward(tape).value());
   }
-  Dense base_output() {
-    return times_transposed(to_dense(x->value), value("layer.weight"));
-  }
+  Dense base_output() { return times_transposed(to_dense(x->value), value("layer.weight")); }
   Dense value(const std::string& name) {
     const auto* p = parameters.find(name);
     REQUIRE_MESSAGE(p != nullptr, name);
@@ -220,7 +221,8 @@ class AdapterBench {
     const auto units = naive_gates().second;
     for (const NaiveGate& gate : units) {
       for (const Index i : gate.chosen) {
-        loads[static_cast<std::size_t>(i)] += 1.0 / static_cast<double>(std::ssize(units) * V::top_k);
+        loads[static_cast<std::size_t>(i)] +=
+            1.0 / static_cast<double>(std::ssize(units) * V::top_k);
       }
     }
     return loads;

@@ -31,8 +31,8 @@ Var<typename B::Scalar> weighted_sum(Tape<B>& tape, Var<typename B::Scalar> y,
 /// differences: a term whose gradient an operation adds without the tape having its value.
 ///
 /// The difference is off by h^2 |L'''| / 6 (truncation) and by about u |L| / h (rounding of L, u =
-/// 2.2e-16, a few times that for sums of a few hundred terms). Their sum is least near h = cbrt(u) =
-/// 6e-6 times the scale of w: 6e-12 |L'''| + 4e-11 |L|. So a right gradient agrees to 1e-6 of
+/// 2.2e-16, a few times that for sums of a few hundred terms). Their sum is least near h = cbrt(u)
+/// = 6e-6 times the scale of w: 6e-12 |L'''| + 4e-11 |L|. So a right gradient agrees to 1e-6 of
 /// itself, and to 2e-9 max(1, |L|) where it is next to zero.
 template <class Loss, class Extra>
 void check_gradients(ParameterSet<Double>& parameters, Loss loss, Extra extra) {
@@ -60,8 +60,8 @@ void check_gradients(ParameterSet<Double>& parameters, Loss loss, Extra extra) {
     for (Index i = 0; i < p.value.size(); ++i) {
       double& w = p.value.data[i];
       const double was = w;
-      const double h = std::cbrt(std::numeric_limits<double>::epsilon()) *
-                       std::max(1.0, std::abs(was));
+      const double h =
+          std::cbrt(std::numeric_limits<double>::epsilon()) * std::max(1.0, std::abs(was));
       const double up = was + h;
       const double down = was - h;
       w = up;
@@ -71,8 +71,8 @@ void check_gradients(ParameterSet<Double>& parameters, Loss loss, Extra extra) {
       w = was;
       const double expected = (high - low) / (up - down);
       const double found = gradient.data[static_cast<std::size_t>(i)];
-      const double tolerance = 1e-6 * std::max(std::abs(expected), std::abs(found)) +
-                               2e-9 * std::max(1.0, height);
+      const double tolerance =
+          1e-6 * std::max(std::abs(expected), std::abs(found)) + 2e-9 * std::max(1.0, height);
       CAPTURE(i);
       CAPTURE(expected);
       CAPTURE(found);

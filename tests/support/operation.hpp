@@ -91,7 +91,8 @@ class Bench {
     tape.reset();
     tape.backward(loss(tape, apply, 1));
     for (auto& p : parameters_) {
-      outcome.gradients.push_back(p.has_grad ? to_dense(p.grad) : Dense(p.value.rows, p.value.cols));
+      outcome.gradients.push_back(p.has_grad ? to_dense(p.grad)
+                                             : Dense(p.value.rows, p.value.cols));
     }
     parameters_.clear_gradients();
     return outcome;

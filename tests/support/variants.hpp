@@ -37,10 +37,10 @@ using BranchTunable = Branch::with<reach::TunableOnly>;
 using BranchFrozenReach = Branch::with<reach::FrozenOnly>;
 using BranchCopied = Branch::with<router_start::Copied, freezing::Never>;
 
-#define BRANCHLORA_ALL_VARIANTS                                                                  \
-  Lora4, RsLora4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse, MoeSoftmaxFirst,    \
-      MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken, BranchSeparate, MoeBalanced,  \
-      HydraBalanced, BranchBalanced, BranchThaw, BranchGrow, BranchTunable, BranchFrozenReach,   \
+#define BRANCHLORA_ALL_VARIANTS                                                                 \
+  Lora4, RsLora4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse, MoeSoftmaxFirst,   \
+      MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken, BranchSeparate, MoeBalanced, \
+      HydraBalanced, BranchBalanced, BranchThaw, BranchGrow, BranchTunable, BranchFrozenReach,  \
       BranchCopied
 
 }  // namespace branchlora::test

@@ -459,6 +459,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
     const auto ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
     const auto du = routed ? ddown.middle_cols(0, V::a_rows) : dz;
+    [[maybe_unused]] MatrixView<T> dlogits;
     if constexpr (routed) {
       const auto dgates = tape.scratch(tokens, capacity);
       backend.fill(dgates, T(0));
@@ -466,7 +467,9 @@ class AdapterLayer final : public AnyAdapter<B> {
         Mix::backward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), dz.row(t), du.row(t),
                       dgates.row(t));
       });
-      close_gates(tape, step, dgates, ddown);
+      dlogits = close_gates(tape, step, dgates, ddown);
+      // A gate of every token writes all of dx; that of a sequence adds to some rows.
+      if constexpr (!fused && per_token) router_to_x(tape, step, dlogits);
     }
     if constexpr (fused) {
       if (any_trainable(a_)) {
@@ -487,11 +490,13 @@ class AdapterLayer final : public AnyAdapter<B> {
         const auto dx = tape.gradient(step.x);
         backend.skinny_axpy(du, trunk(), T(1), dx.view, dx.add, chosen_in_trunk(g));
       }
+      if constexpr (routed && !per_token) router_to_x(tape, step, dlogits);
     }
   }
 
-  /// From the gradient of every token's gates to the routers, and through them to x.
-  void close_gates(Tape<B>& tape, const Step& step, MatrixView<T> dgates, MatrixView<T> ddown) {
+  /// From the gradient of every token's gates to that of the logits and of the routers.
+  MatrixView<T> close_gates(Tape<B>& tape, const Step& step, MatrixView<T> dgates,
+                            MatrixView<T> ddown) {
     auto& backend = tape.backend();
     const Gates& g = step.gates;
     const Index units = g.logits.rows;
@@ -528,30 +533,37 @@ class AdapterLayer final : public AnyAdapter<B> {
         backend.skinny_outer(dlogits.middle_rows(first, count), g.inputs.middle_rows(first, count),
                              T(1), router.weight->grad, add, Chosen{});
       });
-      if (!step.x.needs_grad()) return;
-      const auto dx = tape.gradient(step.x);
-      if constexpr (per_token) {
-        for_runs(g, [&](const Router& router, Index first, Index count) {
-          backend.skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
-                              dx.view.middle_rows(first, count), dx.add, Chosen{});
-        });
-      } else {
-        if (!dx.add) backend.fill(dx.view, T(0));
-        const auto dinputs = tape.scratch(units, step.x.cols());
-        for_runs(g, [&](const Router& router, Index first, Index count) {
-          backend.skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
-                              dinputs.middle_rows(first, count), false, Chosen{});
-        });
-        backend.for_rows(units, [=](auto team, Index s) {
-          const Index count = V::Granularity::tokens(offsets[s + 1] - offsets[s]);
-          const T weight = T(1) / static_cast<T>(count);
-          const T* from = dinputs.row(s);
-          for (Index i = 0; i < count; ++i) {
-            T* to = dx.view.row(offsets[s] + i);
-            team.loop(dinputs.cols, [=](Index c) { to[c] += weight * from[c]; });
-          }
-        });
-      }
+    }
+    return dlogits;
+  }
+
+  /// From the gradient of the logits to x, where the router's product is not the trunk's too. That
+  /// of a sequence's gate adds to a gradient that is there already.
+  void router_to_x(Tape<B>& tape, const Step& step, MatrixView<T> dlogits) {
+    if (!step.x.needs_grad()) return;
+    auto& backend = tape.backend();
+    const auto dx = tape.gradient(step.x);
+    const auto product = [&](MatrixView<T> to, bool add) {
+      for_runs(step.gates, [&](const Router& router, Index first, Index count) {
+        backend.skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
+                            to.middle_rows(first, count), add, Chosen{});
+      });
+    };
+    if constexpr (per_token) {
+      product(dx.view, dx.add);
+    } else {
+      const auto dinputs = tape.scratch(dlogits.rows, step.x.cols());
+      product(dinputs, false);
+      const Index* offsets = tape.upload(std::span<const Index>(step.gates.sequences->offsets));
+      backend.for_rows(dlogits.rows, [=](auto team, Index s) {
+        const Index count = V::Granularity::tokens(offsets[s + 1] - offsets[s]);
+        const T weight = T(1) / static_cast<T>(count);
+        const T* from = dinputs.row(s);
+        for (Index i = 0; i < count; ++i) {
+          T* to = dx.view.row(offsets[s] + i);
+          team.loop(dinputs.cols, [=](Index c) { to[c] += weight * from[c]; });
+        }
+      });
     }
   }
 

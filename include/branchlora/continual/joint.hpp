@@ -1,5 +1,5 @@
 /// @file
-/// The two ends of the scale: no training at all, and all tasks at once.
+/// What a stream is measured against: no training at all, each task alone, all tasks at once.
 #pragma once
 
 #include <string>
@@ -37,6 +37,36 @@ inline RunResult zero_shot_result(const std::vector<double>& scores,
   result.config = o.to_json();
   result.R = empty_accuracy_matrix(tasks.size());
   for (std::size_t j = 0; j < tasks.size(); ++j) result.R(tasks.size() - 1, j) = scores[j];
+  return result;
+}
+
+/// Trains a method's adapters on each task by itself, from the base each time. The last row of R
+/// holds what each task reaches if there is no other.
+template <Backend B>
+RunResult run_alone(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+                    const Method<B>& method, const std::string& name, const Options& o,
+                    const Listener& listener = {}) {
+  expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
+  RunResult result;
+  for (std::size_t t = 0; t < tasks.size(); ++t) {
+    const RunResult one =
+        run_stream(backend, base, tasks.subspan(t, 1), method, name, o, {}, listener).front();
+    if (t == 0) {
+      result = one;
+      result.tasks.clear();
+      result.stage_steps.clear();
+      result.stage_seconds.clear();
+      result.train_seconds = 0;
+      result.R = empty_accuracy_matrix(tasks.size());
+    }
+    result.tasks.push_back(tasks[t].info.name);
+    result.stage_steps.push_back(o.steps);
+    result.stage_seconds.push_back(one.train_seconds);
+    result.train_seconds += one.train_seconds;
+    result.R(tasks.size() - 1, t) = one.R(0, 0);
+  }
+  result.step_ms =
+      1e3 * result.train_seconds / static_cast<double>(o.steps * std::ssize(tasks));
   return result;
 }
 

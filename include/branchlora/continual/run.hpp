@@ -101,9 +101,10 @@ std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
       .dump();
 }
 
-/// Learns `tasks` one after another with a method's adapters on the base model, scoring every task
-/// after each; `name` titles its row. Returns the run's record and, where a selector picks the router, a second one
-/// of the same training scored with the true task given.
+/// Learns `tasks` one after another with a method's adapters on the base model, and after each scores
+/// the tasks so far and the next (all of them with `Options::full_matrix`); `name` titles its row.
+/// Returns the run's record and, where a selector picks the router, a second one of the same training
+/// scored with the true task given.
 ///
 /// With a `snapshot` path the state is kept after each task, and a run that finds its own goes on
 /// from there, to the same bits.
@@ -141,7 +142,10 @@ std::vector<RunResult> run_stream(B& backend, const Base& base,
     auto& row = done.scores.emplace_back();
     auto& given = done.scores_given.emplace_back();
     double found = 0;
-    for (Index j = 0; j < std::ssize(tasks); ++j) {
+    // Metrics look at the tasks so far and at the next.
+    const Index scored =
+        o.full_matrix ? std::ssize(tasks) : std::min(t + 2, std::ssize(tasks));
+    for (Index j = 0; j < scored; ++j) {
       const TaskData<B>& other = tasks[static_cast<std::size_t>(j)];
       if (listener) listener(0, fmt::format("{}, scoring {}", task.info.name, other.info.name));
       const auto score = [&](auto router_of) {
@@ -178,7 +182,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base,
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     result.tasks.push_back(tasks[i].info.name);
     result.stage_steps.push_back(o.steps);
-    for (std::size_t j = 0; j < tasks.size(); ++j) result.R(i, j) = done.scores[i][j];
+    for (std::size_t j = 0; j < done.scores[i].size(); ++j) result.R(i, j) = done.scores[i][j];
   }
   count_parameters(model, o, result);
   result.stage_seconds = done.stage_seconds;
@@ -192,7 +196,9 @@ std::vector<RunResult> run_stream(B& backend, const Base& base,
     told.method += ", task given";
     told.protocol = "Task-IL";
     for (std::size_t i = 0; i < tasks.size(); ++i) {
-      for (std::size_t j = 0; j < tasks.size(); ++j) told.R(i, j) = done.scores_given[i][j];
+      for (std::size_t j = 0; j < done.scores[i].size(); ++j) {
+        told.R(i, j) = done.scores_given[i][j];
+      }
     }
     results.push_back(told);
   }

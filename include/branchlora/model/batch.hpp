@@ -2,6 +2,7 @@
 /// A training or evaluation batch, as the decoder takes it.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -36,6 +37,13 @@ struct Batch {
   std::vector<std::int32_t> positions;  ///< Of each row; turns restart after the image.
   std::vector<std::int32_t> rows;       ///< Rows that predict a token.
   std::vector<std::int32_t> targets;    ///< The token that each predicts.
+
+  /// Tokens of the longest sequence, of several turns about one image each for itself.
+  Index longest() const {
+    Index most = 0;
+    for (const std::int32_t position : positions) most = std::max<Index>(most, position + 1);
+    return most;
+  }
 
   /// Appends an example whose image takes `image_tokens` rows. A single turn is one span with its
   /// image; several turns share the image and do not see each other.

@@ -26,11 +26,10 @@ std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& t
   tape.reset();
   const DecoderConfig& config = model.config().decoder;
   const Index count = batch.sequences.count();
-  for (const std::int32_t position : batch.positions) {
-    expect(position + most <= config.length,
-           "model: a prompt of {} tokens leaves no room for an answer of {} within {}",
-           position + 1, most, config.length);
-  }
+  const Index longest = batch.longest();
+  expect(longest + most - 1 <= config.length,
+         "model: a prompt of {} tokens leaves no room for an answer of {} within {}", longest, most,
+         config.length);
   KvCache<B> cache(backend, config.layers, config.kv_heads * config.head_size(), batch.sequences,
                    most);
   Routing routing{&batch.sequences, tasks, Routing::Memory::remember, false, nullptr};

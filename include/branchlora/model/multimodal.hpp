@@ -141,10 +141,9 @@ class Multimodal {
   /// Hidden states of a batch, tokens x width.
   Var<T> hidden(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing,
                 KvCache<B>* cache = nullptr) {
-    for (const std::int32_t position : batch.positions) {
-      expect(position < config_.decoder.length, "model: a sequence of more than {} tokens",
-             config_.decoder.length);
-    }
+    expect(batch.longest() <= config_.decoder.length,
+           "model: a sequence of {} tokens, but positions for {}", batch.longest(),
+           config_.decoder.length);
     const Var<T> x = op::interleave(tape, projector_(tape, features),
                                     decoder_.embed(tape, batch.text), batch.order);
     const std::int32_t* positions =

@@ -91,8 +91,8 @@ void attention_forward(const Sequences& sequences, const AttentionShape& shape,
         const auto qs = rows(q, span.first, n, head);
         product(Op::none, Op::transpose, scale, qs, rows(k, span.prefix_first, p, kv),
                 w.middle_cols(0, p), false);
-        product(Op::none, Op::transpose, scale, qs, rows(k, span.first, n, kv),
-                w.middle_cols(p, n), false);
+        product(Op::none, Op::transpose, scale, qs, rows(k, span.first, n, kv), w.middle_cols(p, n),
+                false);
         for (Index i = 0; i < n; ++i) {
           detail::softmax_prefix(weights + i * (p + n), shape.causal ? p + i + 1 : p + n, p + n);
         }

@@ -2,12 +2,12 @@
 /// The Eigen backend: the reference of every other one.
 #pragma once
 
-#include "branchlora/eigen/eigen.hpp"
 #include <algorithm>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <type_traits>
+#include "branchlora/eigen/eigen.hpp"
 
 #include "branchlora/core/backend.hpp"
 #include "branchlora/eigen/attention.hpp"
@@ -42,10 +42,8 @@ class Backend {
     threads_ = threads;
   }
 
-  void* allocate(std::size_t bytes) {
-    return ::operator new(bytes, std::align_val_t{64});
-  }
-  void release(void* pointer) noexcept { ::operator delete(pointer, std::align_val_t{64}); }
+  void* allocate(std::size_t bytes) { return ::operator new (bytes, std::align_val_t{64}); }
+  void release(void* pointer) noexcept { ::operator delete (pointer, std::align_val_t{64}); }
   void upload(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
   void download(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
 

@@ -22,9 +22,9 @@ template <class T>
 using RowMajor = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 template <class T>
-using Map = Eigen::Map<std::conditional_t<std::is_const_v<T>, const RowMajor<std::remove_const_t<T>>,
-                                          RowMajor<T>>,
-                       Eigen::Unaligned, Eigen::OuterStride<>>;
+using Map = Eigen::Map<
+    std::conditional_t<std::is_const_v<T>, const RowMajor<std::remove_const_t<T>>, RowMajor<T>>,
+    Eigen::Unaligned, Eigen::OuterStride<>>;
 
 /// An Eigen view of a matrix.
 template <class T>

@@ -42,7 +42,7 @@ inline constexpr Index panel = 2 * lanes<Scalar<S>>;
 
 /// Depth of a block: a register block's share of x stays in the first-level cache.
 template <Storage S>
-inline constexpr Index depth = std::same_as<S, bfloat16> ? 512 : 2048 / static_cast<Index>(sizeof(S)) / 2;
+inline constexpr Index depth = 1024 / static_cast<Index>(sizeof(S));
 /// Elements between the rows of a block of x; the padding spreads rows over the cache.
 template <Storage S>
 inline constexpr Index row_step = depth<S> + 64 / static_cast<Index>(sizeof(S));
@@ -100,8 +100,8 @@ using Bits = Simd<std::uint32_t>;
 /// `Tokens x panel` elements of the result, over `steps` steps of one block's depth. `a` holds rows
 /// `row_step` apart, `b` a panel; `count` is the number of columns that the result has here.
 template <Storage S, int Tokens>
-[[gnu::noinline]] void kernel(const S* a, const S* b, Index steps, Scalar<S>* y, Index stride, Index count,
-            bool add) {
+[[gnu::noinline]] void kernel(const S* a, const S* b, Index steps, Scalar<S>* y, Index stride,
+                              Index count, bool add) {
   using T = Scalar<S>;
   constexpr int n = lanes<T>;
   Simd<T> sum[Tokens][2] = {};
@@ -189,8 +189,7 @@ class PackedMatrix {
 
   /// The panel of columns from `column` on, in the block of rows from `row` on.
   const S* panel(Index row, Index column) const {
-    const Index block_rows =
-        gemm::round_up(std::min(gemm::depth<S>, rows_ - row), gemm::pair<S>);
+    const Index block_rows = gemm::round_up(std::min(gemm::depth<S>, rows_ - row), gemm::pair<S>);
     return elements_.data() + row * padded_cols() + column * block_rows;
   }
 
@@ -199,8 +198,7 @@ class PackedMatrix {
 
   template <class Element>
   PackedMatrix(Index rows, Index cols, const Element& element) : rows_(rows), cols_(cols) {
-    elements_.resize(
-        static_cast<std::size_t>(gemm::round_up(rows, gemm::pair<S>) * padded_cols()));
+    elements_.resize(static_cast<std::size_t>(gemm::round_up(rows, gemm::pair<S>) * padded_cols()));
     S* to = elements_.data();
     for (Index block = 0; block < rows; block += gemm::depth<S>) {
       const Index end = std::min(block + gemm::depth<S>, rows);

@@ -43,9 +43,9 @@ struct Blocking : Eigen::internal::level3_blocking<T, T> {
 
 }  // namespace detail
 
-/// c = alpha op(a) op(b), or c += that if `add`. Always the same kernel of Eigen, whose result for a row of
-/// c does not depend on the rows beside it (Eigen would take others for a single row or column and
-/// for small products), as long as c is cut at multiples of 4 rows.
+/// c = alpha op(a) op(b), or c += that if `add`. Always the same kernel of Eigen (which has others
+/// for a single row or column and for small products), whose result for a row of c does not depend
+/// on the rows beside it, as long as c is cut at multiples of 4 rows.
 template <class T>
 void product(Op op_a, Op op_b, std::type_identity_t<T> alpha,
              MatrixView<const std::type_identity_t<T>> a,
@@ -59,9 +59,12 @@ void product(Op op_a, Op op_b, std::type_identity_t<T> alpha,
   detail::Blocking<T> blocking(c.cols, c.rows, depth);
   const auto run = [&]<int OrderB, int OrderA>() {
     Eigen::internal::general_matrix_matrix_product<Index, T, OrderB, false, T, OrderA, false,
-                                                   Eigen::ColMajor, 1>::run(
-        c.cols, c.rows, depth, b.data, b.stride, a.data, a.stride, c.data, 1, c.stride, alpha,
-        blocking, nullptr);
+                                                   Eigen::ColMajor, 1>::run(c.cols, c.rows, depth,
+                                                                            b.data, b.stride,
+                                                                            a.data, a.stride,
+                                                                            c.data, 1, c.stride,
+                                                                            alpha, blocking,
+                                                                            nullptr);
   };
   constexpr int as_is = Eigen::ColMajor;
   constexpr int turned = Eigen::RowMajor;

@@ -22,10 +22,10 @@ namespace skinny {
 
 using namespace simd;
 
-/// Register blocks: with 32 vector registers 24 hold sums, with 16 of them 8 do.
+/// Register blocks: up to 24 of 32 vector registers, or 8 of 16, hold sums.
 inline constexpr int dot_rows = many_registers ? 8 : 4;
 inline constexpr int dot_sums = many_registers ? 24 : 8;
-inline constexpr int axpy_tokens = many_registers ? 6 : 4;
+inline constexpr int axpy_tokens = 4;
 inline constexpr int axpy_vectors = many_registers ? 4 : 2;
 inline constexpr int outer_rows = 4;
 inline constexpr int outer_vectors = many_registers ? 4 : 2;
@@ -60,7 +60,8 @@ template <class T, int Step>
   return [&]<int... I>(std::integer_sequence<int, I...>) {
     return __builtin_shufflevector(a, b, fold_source<T>(Step, I, false)...) +
            __builtin_shufflevector(a, b, fold_source<T>(Step, I, true)...);
-  }(std::make_integer_sequence<int, lanes<T>>{});
+  }
+  (std::make_integer_sequence<int, lanes<T>>{});
 }
 
 /// Lane i of the result is the sum of the lanes of `v[i]`. All sums take the same tree.
@@ -140,7 +141,8 @@ void with_power(Index n, Call&& call) {
 }
 
 template <class T, int Tokens, int Rows>
-[[gnu::noinline]] void dot(const T* const* x, const T* w, Index stride, Index d, T scale, T* const* u, bool add) {
+[[gnu::noinline]] void dot(const T* const* x, const T* w, Index stride, Index d, T scale,
+                           T* const* u, bool add) {
   constexpr int n = lanes<T>;
   Simd<T> sum[Tokens][Rows] = {};
   const auto step = [&](auto... count) {
@@ -173,45 +175,49 @@ template <class T, int Tokens, int Rows>
   }
 }
 
-/// `y[t] += sum_j c[t * rows + j] * w[j]` for one column panel; `count` is below a register's lanes
-/// only where `Vectors` is 1.
+/// `y[t] += sum_j c[t * rows + j] * w[j]` for adjacent column panels; `count` is given, and below a
+/// register's lanes, only for a single panel of one register. `next` are the rows of y that come
+/// after these.
 template <class T, int Tokens, int Vectors, class... Count>
 [[gnu::noinline]] void axpy(const T* c, Index rows, const T* w, Index stride, T* const* y,
-          const T* const* next, Index column, bool add, Count... count) {
+                            const T* const* next, Index column, Index panels, bool add,
+                            Count... count) {
   constexpr int n = lanes<T>;
-  Simd<T> sum[Tokens][Vectors] = {};
-  if (add) {
+  for (; panels > 0; --panels, column += Vectors * n) {
+    Simd<T> sum[Tokens][Vectors] = {};
+    if (add) {
+#pragma GCC unroll 8
+      for (int t = 0; t < Tokens; ++t)
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) sum[t][v] = load<T>(y[t] + column + v * n, count...);
+    }
 #pragma GCC unroll 8
     for (int t = 0; t < Tokens; ++t)
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[t][v] = load<T>(y[t] + column + v * n, count...);
-  }
+      for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next[t] + column + v * n);
+    const T* from = w + column;
+    for (Index j = 0; j < rows; ++j, from += stride) {
+      Simd<T> ws[Vectors];
 #pragma GCC unroll 8
-  for (int t = 0; t < Tokens; ++t)
+      for (int v = 0; v < Vectors; ++v) ws[v] = load<T>(from + v * n, count...);
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(next[t] + column + v * n);
-  w += column;
-  for (Index j = 0; j < rows; ++j, w += stride) {
-    Simd<T> ws[Vectors];
+      for (int t = 0; t < Tokens; ++t) {
+        Simd<T> cs = c[t * rows + j] - Simd<T>{};
+        hold(cs);
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) ws[v] = load<T>(w + v * n, count...);
-#pragma GCC unroll 8
-    for (int t = 0; t < Tokens; ++t) {
-      Simd<T> cs = c[t * rows + j] - Simd<T>{};
-      hold(cs);
-#pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) sum[t][v] += cs * ws[v];
+        for (int v = 0; v < Vectors; ++v) sum[t][v] += cs * ws[v];
+      }
     }
+#pragma GCC unroll 8
+    for (int t = 0; t < Tokens; ++t)
+#pragma GCC unroll 8
+      for (int v = 0; v < Vectors; ++v) store(y[t] + column + v * n, sum[t][v], count...);
   }
-#pragma GCC unroll 8
-  for (int t = 0; t < Tokens; ++t)
-#pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) store(y[t] + column + v * n, sum[t][v], count...);
 }
 
 template <class T, int Rows, int Vectors, class... Count>
-[[gnu::noinline]] void outer(const T* const* u, const T* const* x, Index tokens, Index row, Index column, T scale,
-           T* g, Index stride, bool add, Count... count) {
+[[gnu::noinline]] void outer(const T* const* u, const T* const* x, Index tokens, Index row,
+                             Index column, T scale, T* g, Index stride, bool add, Count... count) {
   constexpr int n = lanes<T>;
   Simd<T> sum[Rows][Vectors] = {};
   for (Index t = 0; t < tokens; ++t) {
@@ -237,18 +243,20 @@ template <class T, int Rows, int Vectors, class... Count>
   }
 }
 
-/// Calls `panel(constant vectors, column, count...)` over the columns `first .. last`; `count` is
-/// given for a last piece narrower than a register.
+/// Calls `panel(constant vectors, column, panels, count...)` so that the columns `first .. last`
+/// are covered by runs of adjacent panels of that many registers; `count` is given for a last piece
+/// narrower than a register.
 template <class T, int Vectors, class Panel>
 void for_panels(Index first, Index last, Panel&& panel) {
   constexpr int n = lanes<T>;
   while (last - first >= n) {
     with_power<Vectors>((last - first) / n, [&](auto vectors) {
-      panel(vectors, first);
-      first += vectors * n;
+      const Index panels = (last - first) / (vectors * n);
+      panel(vectors, first, panels);
+      first += panels * vectors * n;
     });
   }
-  if (first < last) panel(std::integral_constant<int, 1>{}, first, last - first);
+  if (first < last) panel(std::integral_constant<int, 1>{}, first, Index{1}, last - first);
 }
 
 inline void expect_chosen(const Chosen& chosen, Index rows) {
@@ -295,8 +303,7 @@ void skinny_dot(MatrixView<const std::type_identity_t<T>> x,
                   from[i] = x.row(first + bucket.tokens[t + i]);
                   to[i] = u.row(first + bucket.tokens[t + i]) + row;
                 }
-                dot<T, tokens, rows>(from, w.row(row), w.stride, x.cols, scale, to,
-                                     add);
+                dot<T, tokens, rows>(from, w.row(row), w.stride, x.cols, scale, to, add);
               });
             }
             j += rows;
@@ -318,8 +325,9 @@ void skinny_axpy(MatrixView<const std::type_identity_t<T>> u,
   expect_shape(w, u.cols, w.cols, "skinny_axpy's w");
   expect_chosen(chosen, w.rows);
   const bool load_first = add || !chosen.everything();
-  const Index columns =
-      chosen.everything() ? std::max(cached / std::max<Index>(w.rows, 1) / 64 * 64, Index{512}) : 512;
+  const Index columns = chosen.everything()
+                            ? std::max(cached / std::max<Index>(w.rows, 1) / 64 * 64, Index{512})
+                            : 512;
   parallel_blocks(u.rows, tile, threads, [&](Index first, Index last) {
     Buckets& buckets = Buckets::of_thread();
     thread_local std::vector<T> coefficients;
@@ -327,29 +335,33 @@ void skinny_axpy(MatrixView<const std::type_identity_t<T>> u,
       const Index count = std::min(tile, last - first);
       if (!add && !chosen.everything()) fill(y.middle_rows(first, count), T(0));
       buckets.sort(chosen, first, count, w.rows);
-      coefficients.clear();
-      for (const Bucket& bucket : buckets)
-        for (Index t = 0; t < bucket.count; ++t)
-          for (Index j = 0; j < bucket.rows; ++j)
-            coefficients.push_back(scale * u(first + bucket.tokens[t], bucket.first_row + j));
+      coefficients.resize(static_cast<std::size_t>(count * w.rows));
+      T* to = coefficients.data();
+      for (const Bucket& bucket : buckets) {
+        for (Index t = 0; t < bucket.count; ++t, to += bucket.rows) {
+          const T* from = u.row(first + bucket.tokens[t]) + bucket.first_row;
+          for (Index j = 0; j < bucket.rows; ++j) to[j] = scale * from[j];
+        }
+      }
       for (Index begin = 0; begin < w.cols; begin += columns) {
         const Index end = std::min(w.cols, begin + columns);
         const T* c = coefficients.data();
         for (const Bucket& bucket : buckets) {
           for (Index t = 0; t < bucket.count; t += axpy_tokens) {
             with_constant<axpy_tokens>(bucket.count - t, [&](auto tokens) {
-              T* to[tokens];
+              T* into[tokens];
               const T* next[tokens];
               for (int i = 0; i < tokens; ++i) {
                 const Index token = first + bucket.tokens[t + i];
-                to[i] = y.row(token);
+                into[i] = y.row(token);
                 next[i] = y.row(std::min(token + axpy_tokens, y.rows - 1));
               }
               const T* from = w.row(bucket.first_row);
-              for_panels<T, axpy_vectors>(begin, end, [&](auto vectors, Index j, auto... narrow) {
-                axpy<T, tokens, vectors>(c, bucket.rows, from, w.stride, to, next, j, load_first,
-                                         narrow...);
-              });
+              const auto body = [&](auto vectors, Index column, Index panels, auto... narrow) {
+                axpy<T, tokens, vectors>(c, bucket.rows, from, w.stride, into, next, column, panels,
+                                         load_first, narrow...);
+              };
+              for_panels<T, axpy_vectors>(begin, end, body);
               c += tokens * bucket.rows;
             });
           }
@@ -384,15 +396,18 @@ void skinny_outer(MatrixView<const std::type_identity_t<T>> u,
           xs[t] = x.row(first + bucket.tokens[t]);
         }
         T* to = g.row(bucket.first_row);
-        for_panels<T, outer_vectors>(begin, end, [&](auto vectors, Index column, auto... narrow) {
-          for (Index j = 0; j < bucket.rows;) {
-            with_power<outer_rows>(bucket.rows - j, [&](auto rows) {
-              outer<T, rows, vectors>(us, xs, bucket.count, j, column, scale, to,
-                                      g.stride, load_first, narrow...);
-              j += rows;
-            });
+        const auto body = [&](auto vectors, Index column, Index panels, auto... narrow) {
+          for (; panels > 0; --panels, column += vectors * lanes<T>) {
+            for (Index j = 0; j < bucket.rows;) {
+              with_power<outer_rows>(bucket.rows - j, [&](auto rows) {
+                outer<T, rows, vectors>(us, xs, bucket.count, j, column, scale, to, g.stride,
+                                        load_first, narrow...);
+                j += rows;
+              });
+            }
           }
-        });
+        };
+        for_panels<T, outer_vectors>(begin, end, body);
       }
     }
   });

@@ -1,5 +1,5 @@
 /// @file
-/// PNG files for tests that read pictures.
+/// Samples and pictures for tests that read them.
 #pragma once
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "branchlora/data/image.hpp"
+#include "branchlora/data/sample.hpp"
 
 namespace branchlora::test {
 
@@ -22,6 +23,17 @@ inline std::string png_of(const data::Image& image) {
       },
       &file, static_cast<int>(image.width), static_cast<int>(image.height), 3, image.rgb.data(), 0);
   return file;
+}
+
+/// A sample of one turn.
+inline data::Sample sample_of(std::string id, std::string image, std::string instruction,
+                              std::string answer) {
+  data::Sample sample;
+  sample.id = std::move(id);
+  sample.image = std::move(image);
+  sample.answers = {answer};
+  sample.turns = {{std::move(instruction), std::move(answer)}};
+  return sample;
 }
 
 }  // namespace branchlora::test

@@ -1,0 +1,32 @@
+/// From variants, which are types, to rows of a table.
+#pragma once
+
+#include "branchlora/adapter/method.hpp"
+#include "study.hpp"
+
+namespace study {
+
+/// Variant `V`, one task after another.
+template <class V>
+Row stream(std::string name) {
+  return {std::move(name), Protocol::stream, branchlora::method_of<Backend, V>(),
+          2.0 / V::scale(branchlora::Hyper{.alpha = 1.0})};
+}
+
+/// Variant `V`, all tasks at once.
+template <class V>
+Row joint(std::string name) {
+  Row row = stream<V>(std::move(name));
+  row.protocol = Protocol::joint;
+  return row;
+}
+
+/// Variant `V`, each task by itself.
+template <class V>
+Row alone(std::string name) {
+  Row row = stream<V>(std::move(name));
+  row.protocol = Protocol::alone;
+  return row;
+}
+
+}  // namespace study

@@ -1,0 +1,305 @@
+#include "branchlora/continual/run.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+#include "branchlora/adapter/method.hpp"
+#include "branchlora/adapter/variant/branch_lora.hpp"
+#include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/moe_lora.hpp"
+#include "continual/stream.hpp"
+
+using namespace branchlora;
+using namespace branchlora::test;
+using B = Stream::B;
+using continual::Options;
+using continual::RunResult;
+
+namespace {
+
+using Branch = BranchLora<2, 4, 1>;
+using Given = Branch::with<selector::Given>;
+using Moe = MoeLora<2, 4>;
+
+template <class V>
+std::vector<RunResult> run(Stream& stream, const Options& options,
+                           const std::filesystem::path& snapshot = {},
+                           const continual::Listener& listener = {}, std::size_t tasks = 3) {
+  return continual::run_stream(stream.backend, stream.base, stream.first(tasks), method_of<B, V>(),
+                               "Tiny", options, snapshot, listener);
+}
+
+/// What must be the same of two runs that are the same, bit for bit.
+struct Outcome {
+  std::vector<double> scores;  ///< All of R, and how often the selector was right.
+  Tensors tensors;
+  bool operator==(const Outcome&) const = default;
+};
+
+std::vector<double> scores_of(const RunResult& result) {
+  return {result.R.begin(), result.R.end()};
+}
+
+Outcome outcome(const std::vector<RunResult>& results, const std::filesystem::path& snapshot) {
+  Outcome all{{}, tensors_of(snapshot)};
+  for (const RunResult& r : results) {
+    for (const double score : scores_of(r)) all.scores.push_back(score);
+    all.scores.push_back(r.selector_accuracy.value_or(-1));
+  }
+  return all;
+}
+
+void check_same(const Outcome& a, const Outcome& b) {
+  INFO(fmt::format("scores {} and {}", fmt::join(a.scores, " "), fmt::join(b.scores, " ")));
+  CHECK(a.scores == b.scores);
+  CHECK(a.tensors == b.tensors);
+}
+
+template <class V>
+Outcome run_outcome(Stream& stream, const Options& options, const std::string& file) {
+  const auto results = run<V>(stream, options, stream.path(file));
+  return outcome(results, stream.path(file));
+}
+
+/// Thrown in the middle of a run, as a kill would come.
+struct Killed {};
+
+/// Runs until the listener first hears of `what`.
+template <class V>
+void run_until(Stream& stream, const Options& options, const std::filesystem::path& snapshot,
+               const std::string& what) {
+  CHECK_THROWS_AS(run<V>(stream, options, snapshot,
+                         [&](Index, const std::string& now) {
+                           if (now == what) throw Killed{};
+                         }),
+                  Killed);
+}
+
+}  // namespace
+
+TYPE_TO_STRING(Branch);
+TYPE_TO_STRING(Moe);
+TYPE_TO_STRING(Lora<2>);
+
+TEST_CASE("tasks are learned, and the record says how") {
+  Stream stream;
+  Index steps = 0;
+  const auto results = run<Branch>(stream, Stream::options(), {},
+                                   [&](Index done, const std::string&) { steps += done; });
+  REQUIRE(results.size() == 2);
+  const RunResult& r = results[0];
+  CHECK(steps == 3 * Stream::options().steps);
+  CHECK(r.method == "Tiny");
+  CHECK(r.seed == 1);
+  CHECK(r.protocol == "Domain-IL");
+  CHECK(r.tasks == std::vector<std::string>{"task look", "task say", "task count"});
+  CHECK(r.stage_steps == std::vector<Index>(3, Stream::options().steps));
+  CHECK(r.stage_seconds.size() == 3);
+  CHECK(r.config.at("variant") == Branch::describe());
+  CHECK(r.config.at("steps") == Stream::options().steps);
+  // Each task scores well once it is learned, and a base of random weights knows none.
+  for (std::size_t t = 0; t < 3; ++t) {
+    CAPTURE(t);
+    CHECK(r.R(t, t) >= 50);
+  }
+  CHECK(r.R(0, 1) == 0);
+  CHECK(r.R(1, 2) < 50);
+}
+
+TEST_CASE("where keys pick the router, a second record has the true task given") {
+  Stream stream;
+  const auto results = run<Branch>(stream, Stream::options());
+  REQUIRE(results.size() == 2);
+  CHECK(results[1].method == "Tiny, task given");
+  CHECK(results[1].protocol == "Task-IL");
+  CHECK(!results[1].selector_accuracy);
+  // The instructions of these tasks differ, so the keys find every task that has been learned.
+  CHECK(results[0].selector_accuracy == doctest::Approx(100));
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j <= i; ++j) CHECK(results[0].R(i, j) == results[1].R(i, j));
+  }
+  // The same training with a selector that is told has the second record as its only one.
+  const auto told = run<Given>(stream, Stream::options());
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].protocol == "Task-IL");
+  CHECK(scores_of(told[0]) == scores_of(results[1]));
+
+  const auto moe = run<Moe>(stream, Stream::options());
+  REQUIRE(moe.size() == 1);
+  CHECK(moe[0].protocol == "Domain-IL");
+  CHECK(!moe[0].selector_accuracy);
+}
+
+TEST_CASE_TEMPLATE("a seed decides every bit", V, Branch, Moe) {
+  Stream stream;
+  const Outcome one = run_outcome<V>(stream, Stream::options(1), "1.safetensors");
+  check_same(one, run_outcome<V>(stream, Stream::options(1), "again.safetensors"));
+  CHECK(one.tensors != run_outcome<V>(stream, Stream::options(2), "2.safetensors").tensors);
+}
+
+TEST_CASE("one, two and three threads give the same bits") {
+  Stream stream;
+  Options options = Stream::options();
+  options.batch = 24;  // enough rows for several blocks of a product
+  options.hyper.dropout = 0.1;
+  options.steps = 5;
+  const Outcome one = run_outcome<Branch>(stream, options, "1.safetensors");
+  for (const int threads : {2, 3}) {
+    CAPTURE(threads);
+    stream.backend.set_threads(threads);
+    check_same(one, run_outcome<Branch>(stream, options, std::to_string(threads) + ".safetensors"));
+  }
+}
+
+TEST_CASE_TEMPLATE("a run that was killed goes on from its last finished task to the same bits", V,
+                   Branch, Moe, Lora<2>) {
+  Stream stream;
+  Options options = Stream::options();
+  options.hyper.dropout = 0.1;
+  const Outcome whole = run_outcome<V>(stream, options, "whole.safetensors");
+  // In the first task; in training after the first; in scoring after the second; after the second.
+  for (const std::string moment : {"task look", "task say", "task say, scoring task look",
+                                   "task count", "task count, scoring task count"}) {
+    CAPTURE(moment);
+    const auto path = stream.path("killed.safetensors");
+    std::filesystem::remove(path);
+    run_until<V>(stream, options, path, moment);
+    CHECK(std::filesystem::exists(path) == (moment != "task look"));
+    Index steps = 0;
+    const auto results =
+        run<V>(stream, options, path, [&](Index done, const std::string&) { steps += done; });
+    CHECK(steps == 3 * options.steps);  // what was done before counts as done
+    check_same(outcome(results, path), whole);
+  }
+  // Killed after every task.
+  const auto path = stream.path("often.safetensors");
+  run_until<V>(stream, options, path, "task say");
+  run_until<V>(stream, options, path, "task count");
+  check_same(outcome(run<V>(stream, options, path), path), whole);
+  // A finished run has nothing left to do and says the same again.
+  check_same(outcome(run<V>(stream, options, path), path), whole);
+}
+
+TEST_CASE("a snapshot of another run is refused") {
+  Stream stream;
+  const auto path = stream.path("run.safetensors");
+  const Options options = Stream::options();
+  run<Branch>(stream, options, path, {}, 2);
+  const auto before = tensors_of(path);
+  const auto refused = [&](auto action) {
+    check_mentions(error_of(action), path.string(), "another run");
+  };
+  refused([&] { run<Branch>(stream, Stream::options(2), path, {}, 2); });
+  refused([&] {
+    Options longer = options;
+    ++longer.steps;
+    run<Branch>(stream, longer, path, {}, 2);
+  });
+  refused([&] { run<Branch>(stream, options, path, {}, 3); });  // other tasks
+  refused([&] {
+    continual::run_stream(stream.backend, stream.base, stream.first(2), method_of<B, Branch>(),
+                          "Other", options, path);
+  });
+  refused([&] {
+    Stream other(2);
+    continual::run_stream(other.backend, other.base, other.first(2), method_of<B, Branch>(), "Tiny",
+                          options, path);
+  });
+  check_mentions(error_of([&] { run<Moe>(stream, options, path, {}, 2); }), path.string(),
+                 Moe::describe(), Branch::describe());
+  CHECK(tensors_of(path) == before);
+}
+
+TEST_CASE("a gradient that is not finite ends the run with the task and the step") {
+  Stream stream;
+  Options options = Stream::options();
+  options.rate = std::numeric_limits<double>::infinity();
+  const std::string message = error_of([&] { run<Moe>(stream, options); });
+  check_mentions(message, "task look", "step 1", "nan");
+}
+
+TEST_CASE("routers and branches that are frozen keep their bits through later tasks") {
+  // What a run does with its first tasks does not depend on those that follow, so runs of one, two
+  // and three tasks show one run after each.
+  Stream stream;
+  std::vector<Tensors> after;
+  std::vector<nlohmann::json> states;
+  for (std::size_t tasks = 1; tasks <= 3; ++tasks) {
+    const auto path = stream.path(std::to_string(tasks) + ".safetensors");
+    run<Branch>(stream, Stream::options(), path, {}, tasks);
+    after.push_back(tensors_of(path));
+    states.push_back(state_of(path));
+  }
+  const std::vector<std::string> layers{"q", "k", "v", "o", "gate", "up", "down"};
+  Index kept = 0;
+  Index moved = 0;
+  for (std::size_t stage = 0; stage < 2; ++stage) {
+    for (std::size_t layer = 0; layer < 14; ++layer) {
+      const std::string name =
+          fmt::format("decoder.block.{}.{}", layer / 7, layers[layer % 7]);
+      CAPTURE(name);
+      // One branch is frozen after each task, and stays so.
+      const auto frozen = states[stage].at("adapters").at(layer).at(1).get<std::uint64_t>();
+      const auto later = states[stage + 1].at("adapters").at(layer).at(1).get<std::uint64_t>();
+      CHECK(std::popcount(frozen) == static_cast<int>(stage) + 1);
+      CHECK((frozen & ~later) == 0);
+      for (int branch = 0; branch < 4; ++branch) {
+        const std::string b = fmt::format("{}.lora_B.{}", name, branch);
+        const bool same = after[stage].at(b) == after[stage + 1].at(b);
+        if ((frozen >> branch & 1U) != 0) {
+          CHECK(same);
+          ++kept;
+        } else if (!same) {
+          ++moved;
+        }
+      }
+      for (std::size_t task = 0; task <= stage; ++task) {
+        const std::string router = fmt::format("{}.router.{}", name, task);
+        CHECK(after[stage].at(router) == after[stage + 1].at(router));
+      }
+      CHECK(after[stage].at(name + ".lora_A") != after[stage + 1].at(name + ".lora_A"));
+    }
+  }
+  CHECK(kept == 14 * (1 + 2));
+  CHECK(moved > 0);
+}
+
+TEST_CASE("the record counts what was learned, the projector if it was") {
+  Stream stream;
+  Options options = Stream::options();
+  options.steps = 1;
+  const auto count = [&](const std::string& part) {
+    const auto file = io::SafeTensors::open(stream.path("x.safetensors"));
+    Index n = 0;
+    for (const auto& name : file.names()) {
+      if (name.find(part) != std::string::npos) n += file.tensor(name).size();
+    }
+    return n;
+  };
+  const auto learned = run<Branch>(stream, options, stream.path("x.safetensors"))[0];
+  CHECK(learned.trainable == count(""));
+  CHECK(learned.router == count(".router"));
+  options.projector_rate = 0;
+  std::filesystem::remove(stream.path("x.safetensors"));
+  const auto frozen = run<Branch>(stream, options, stream.path("x.safetensors"))[0];
+  CHECK(frozen.trainable == count("") - count("projector."));
+  TinyModel<float> base;
+  const auto tensors = tensors_of(stream.path("x.safetensors"));
+  for (const auto& [name, bytes] : tensors) {
+    if (!name.starts_with("projector.")) continue;
+    const auto* p = base.net.parameters().find(name);
+    CHECK(std::memcmp(bytes.data(), p->value.data, bytes.size()) == 0);
+  }
+}
+
+TEST_CASE("learning may leave out the snapshot, and none is written then") {
+  Stream stream;
+  Options options = Stream::options();
+  options.steps = 1;
+  run<Moe>(stream, options);
+  for (const auto& entry : std::filesystem::directory_iterator(stream.folder.path())) {
+    const auto name = entry.path().filename().string();
+    CHECK((name == "base.safetensors" || entry.path().extension() != ".safetensors"));
+  }
+}
