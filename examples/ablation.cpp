@@ -5,7 +5,9 @@
 ///     ablation --seeds 5       the study
 ///     ablation --rows "MoELoRA;BranchLoRA" --steps 50
 ///
-/// To try a variant of your own, add a line to study/ladder.cpp and rebuild.
-#include "study.hpp"
+/// The rows are in ladder.hpp.
+#include "ladder.hpp"
 
-int main(int argc, char** argv) { return study::main(argc, argv, "ablation", study::ladder()); }
+int main(int argc, char** argv) {
+  return study::main(argc, argv, "ablation", ladder::rows());
+}

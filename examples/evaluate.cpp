@@ -7,6 +7,6 @@
 /// A folder holds FOLDER/SPLIT.json and the pictures that it names. What the checkpoint holds (its
 /// variant, its tasks, its factor alpha) is read from it; where routers are per task, the selector
 /// picks one for each question unless `--task` names it.
-#include "study.hpp"
+#include "ladder.hpp"
 
-int main(int argc, char** argv) { return study::evaluate(argc, argv, study::ladder()); }
+int main(int argc, char** argv) { return study::evaluate(argc, argv, ladder::rows()); }

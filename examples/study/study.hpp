@@ -32,9 +32,6 @@ struct Row {
 /// The base model as it is.
 inline Row zero_shot(std::string name) { return {std::move(name), Protocol::zero_shot, {}, 0}; }
 
-/// The ablation ladder of BranchLoRA, from no training to all tasks at once (ladder.cpp).
-std::vector<Row> ladder();
-
 /// The program: reads the command line, runs the rows, prints the table and writes the results
 /// folder. Returns the exit status.
 int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows);

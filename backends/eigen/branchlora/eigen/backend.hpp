@@ -185,11 +185,11 @@ class Backend {
                       const Packed16& packed16, Op op, MatrixView<T> y, bool add) {
     if constexpr (std::is_same_v<T, float>) {
       if (packed16) {
-        multiply(x, *packed16, add ? 1.0F : 0.0F, y, threads_);
+        multiply(x, *packed16, add, y, threads_);
         return;
       }
       if (packed) {
-        multiply(x, *packed, add ? 1.0F : 0.0F, y, threads_);
+        multiply(x, *packed, add, y, threads_);
         return;
       }
     }
