@@ -102,7 +102,7 @@ TEST_CASE("an arena merges its chunks and then allocates no more") {
   {
     Arena<CountingMemory> arena(memory, 256);
     const auto step = [&] {
-      for (const std::size_t bytes : {100, 1000, 3, 5000, 1}) {
+      for (const std::size_t bytes : {100U, 1000U, 3U, 5000U, 1U}) {
         auto* p = static_cast<unsigned char*>(arena.allocate(bytes));
         std::fill_n(p, bytes, static_cast<unsigned char>(7));
       }
