@@ -69,13 +69,14 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
     const auto& o = run.at("options");
     o.at("alpha").get_to(options.hyper.alpha);
     o.at("answer_tokens").get_to(options.answer_tokens);
+    o.at("projector_rate").get_to(options.projector_rate);
     options.storage = o.at("storage") == "full" ? Storage::full : Storage::bfloat16;
   } catch (const nlohmann::json::exception& e) {
     fail("{}: the state of the run can not be read: {}", path.string(), e.what());
   }
   expect(trained_on == base.digest, "{}: it was trained on another base model than {}",
          path.string(), base.checkpoint.string());
-  model.freeze_base(options.storage, 1.0);
+  model.freeze_base(options.storage, options.projector_rate);
   model.attach(method, options.hyper, Random(0));
   auto done = continual::load_snapshot(path, model, method, std::nullopt);
   loaded.tasks.resize(static_cast<std::size_t>(done.tasks_done));
@@ -103,7 +104,7 @@ std::optional<Index> given_task(const Loaded& model, const std::string& task) {
 /// How the answers of a folder are judged: as told, as its parent's tasks.json says, or exactly.
 data::Scorer scorer_of(const std::filesystem::path& folder, const std::string& told) {
   if (!told.empty()) return data::parse_scorer(told);
-  const auto place = std::filesystem::weakly_canonical(folder / ".").parent_path();
+  const auto place = std::filesystem::canonical(folder);
   const auto list = place.parent_path() / "tasks.json";
   if (!std::filesystem::exists(list)) return data::Scorer::ExactMatch;
   const auto infos = data::load_task_infos(list);

@@ -37,8 +37,11 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
+/// All of R, -1 where it was not measured.
 std::vector<double> scores_of(const RunResult& result) {
-  return {result.R.begin(), result.R.end()};
+  std::vector<double> scores;
+  for (const double score : result.R) scores.push_back(std::isnan(score) ? -1 : score);
+  return scores;
 }
 
 Outcome outcome(const std::vector<RunResult>& results, const std::filesystem::path& snapshot) {
@@ -129,6 +132,22 @@ TEST_CASE("where keys pick the router, a second record has the true task given")
   REQUIRE(moe.size() == 1);
   CHECK(moe[0].protocol == "Domain-IL");
   CHECK(!moe[0].selector_accuracy);
+}
+
+TEST_CASE("tasks further ahead than the next are scored only if that is asked for") {
+  Stream stream;
+  Options options = Stream::options();
+  options.steps = 2;
+  const RunResult some = run<Moe>(stream, options)[0];
+  options.full_matrix = true;
+  const RunResult all = run<Moe>(stream, options)[0];
+  for (std::size_t i = 0; i < 3; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) {
+      CHECK(!std::isnan(all.R(i, j)));
+      CHECK(std::isnan(some.R(i, j)) == (j > i + 1));
+      if (j <= i + 1) CHECK(some.R(i, j) == all.R(i, j));
+    }
+  }
 }
 
 TEST_CASE_TEMPLATE("a seed decides every bit", V, Branch, Moe) {

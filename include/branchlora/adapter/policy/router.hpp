@@ -51,7 +51,7 @@ struct None {
   bool operator==(const None&) const = default;
 };
 
-/// Scores are R x, with R of shape branches x d_in and no bias; x is the layer's input (before
+/// Scores are R x, with R of shape branches x d_in and no bias; x is the layer's input (after
 /// dropout) or, for one gate vector a sequence, what `Granularity_` makes of it. R starts as
 /// U(+-1/sqrt(d_in)).
 template <GranularityOf Granularity_>
