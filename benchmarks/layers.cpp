@@ -54,8 +54,11 @@ double median(std::vector<double> values) {
 class Layer {
  public:
   Layer(const Method<B>& method, Index tokens, Index d, int threads, Storage storage)
-      : backend_(threads), parameters_(backend_), tape_(backend_),
-        linear_(parameters_, "layer", d, d), x_(parameters_.add("x", tokens, d)),
+      : backend_(threads),
+        parameters_(backend_),
+        tape_(backend_),
+        linear_(parameters_, "layer", d, d),
+        x_(parameters_.add("x", tokens, d)),
         dy_(parameters_.add("dy", tokens, d)) {
     const Random random(1);
     linear_.base().initialize(random);
