@@ -1,6 +1,6 @@
 /// Scores a checkpoint of a run, or the base model alone, on data folders of MiniCoIN's form:
 ///
-///     evaluate --checkpoint results/snapshots/BranchLoRA-seed-1.safetensors --data data/minicoin/0[1-8]*
+///     evaluate --checkpoint results/snapshots/MoELoRA-seed-1.safetensors --data data/minicoin/0*
 ///     evaluate --checkpoint ... --data my-questions --split spring --predictions answers.jsonl
 ///     evaluate --data data/minicoin/04-gqa
 ///

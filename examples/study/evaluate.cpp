@@ -118,7 +118,8 @@ data::Scorer scorer_of(const std::filesystem::path& folder, const std::string& t
 std::string prediction(const std::string& model, const std::filesystem::path& folder,
                        const data::Sample& sample, const std::string& answer, double score,
                        const std::string& router) {
-  nlohmann::ordered_json metadata{{"data", folder.string()}, {"kind", sample.kind}, {"score", score}};
+  nlohmann::ordered_json metadata{
+      {"data", folder.string()}, {"kind", sample.kind}, {"score", score}};
   if (!router.empty()) metadata["router"] = router;
   return nlohmann::ordered_json{{"question_id", sample.id},
                                 {"prompt", sample.turns.back().instruction},

@@ -81,9 +81,11 @@ TEST_CASE("each question takes the router that it is told") {
   const auto& split = bench.stream.tasks[0].train;
   const auto zeros = bench.evaluate(split, Stream::options(), [](Index) { return 0; }).answers;
   const auto ones = bench.evaluate(split, Stream::options(), [](Index) { return 1; }).answers;
-  const auto mixed = bench.evaluate(split, Stream::options(), [](Index i) { return i % 2; }).answers;
+  const auto mixed =
+      bench.evaluate(split, Stream::options(), [](Index i) { return i % 2; }).answers;
   CHECK(zeros != ones);
   for (std::size_t i = 0; i < mixed.size(); ++i) CHECK(mixed[i] == (i % 2 == 0 ? zeros : ones)[i]);
-  check_mentions(error_of([&] { bench.evaluate(split, Stream::options(), [](Index) { return 2; }); }),
-                 "task 2", "2 that were begun");
+  check_mentions(
+      error_of([&] { bench.evaluate(split, Stream::options(), [](Index) { return 2; }); }),
+      "task 2", "2 that were begun");
 }

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <memory>
+
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
@@ -17,8 +20,8 @@ namespace {
 /// Samples `first` to `last` of a split with pictures of their own.
 continual::Split<B> part(B& backend, const continual::Split<B>& from, Index first, Index last) {
   continual::Split<B> split;
-  const auto pictures = from.bank.all().middle_rows(first * from.bank.tokens,
-                                                    (last - first) * from.bank.tokens);
+  const auto pictures =
+      from.bank.all().middle_rows(first * from.bank.tokens, (last - first) * from.bank.tokens);
   auto memory = std::make_shared<Buffer<B>>(backend, pictures.rows, pictures.cols);
   backend.copy(pictures, memory->view());
   split.bank = {memory, from.bank.tokens};
@@ -45,8 +48,7 @@ TEST_CASE("the base's own scores are those of evaluation without adapters") {
   for (std::size_t t = 0; t < 3; ++t) {
     const auto& task = stream.tasks[t];
     CHECK(scores[t] == continual::evaluate(model, tape, task.test, task.info.scorer,
-                                           stream.base.tokenizer, options,
-                                           [](Index) { return 0; })
+                                           stream.base.tokenizer, options, [](Index) { return 0; })
                            .score);
   }
   const auto row = continual::zero_shot_result({1, 2, 3}, {"a", "b", "c"}, options);
@@ -81,9 +83,8 @@ TEST_CASE("joint training does not care how samples are divided into tasks") {
   const TaskData<B>& whole = stream.tasks[0];
   auto options = Stream::options();
   options.steps = 10;
-  const auto once =
-      continual::run_joint<B>(stream.backend, stream.base, std::span(&whole, 1),
-                              method_of<B, Lora<4>>(), "Joint", options);
+  const auto once = continual::run_joint<B>(stream.backend, stream.base, std::span(&whole, 1),
+                                            method_of<B, Lora<4>>(), "Joint", options);
   std::vector<TaskData<B>> halves;
   for (const Index first : {0, 6}) {
     halves.push_back({whole.info, part(stream.backend, whole.train, first, first + 6), whole.test});
@@ -100,14 +101,13 @@ TEST_CASE("a task alone is a stream of one task") {
   Stream stream;
   const auto options = Stream::options();
   const auto method = method_of<B, Lora<4>>();
-  const auto r = continual::run_alone<B>(stream.backend, stream.base, stream.tasks, method, "Alone",
-                                         options);
+  const auto r =
+      continual::run_alone<B>(stream.backend, stream.base, stream.tasks, method, "Alone", options);
   CHECK(r.tasks == std::vector<std::string>{"task look", "task say", "task count"});
   CHECK(r.stage_steps.size() == 3);
   for (std::size_t t = 0; t < 3; ++t) {
-    const auto one = continual::run_stream<B>(stream.backend, stream.base,
-                                              std::span(stream.tasks).subspan(t, 1), method, "One",
-                                              options);
+    const auto one = continual::run_stream<B>(
+        stream.backend, stream.base, std::span(stream.tasks).subspan(t, 1), method, "One", options);
     CHECK(r.R(2, t) == one[0].R(0, 0));
     CHECK(std::isnan(r.R(0, t)));
     CHECK(r.trainable == one[0].trainable);

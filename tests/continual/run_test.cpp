@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <bit>
+#include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "branchlora/adapter/method.hpp"
@@ -255,8 +258,7 @@ TEST_CASE("routers and branches that are frozen keep their bits through later ta
   Index moved = 0;
   for (std::size_t stage = 0; stage < 2; ++stage) {
     for (std::size_t layer = 0; layer < 14; ++layer) {
-      const std::string name =
-          fmt::format("decoder.block.{}.{}", layer / 7, layers[layer % 7]);
+      const std::string name = fmt::format("decoder.block.{}.{}", layer / 7, layers[layer % 7]);
       CAPTURE(name);
       // One branch is frozen after each task, and stays so.
       const auto frozen = states[stage].at("adapters").at(layer).at(1).get<std::uint64_t>();

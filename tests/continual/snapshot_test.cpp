@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+#include <memory>
+
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
@@ -70,8 +73,8 @@ TEST_CASE("what is learned is adapters, routers and projector") {
   Index adapters = 0;
   for (const auto& [name, value] : learner.learned()) {
     CHECK((name.starts_with("projector.") || name.starts_with("decoder.block.")));
-    CHECK(name.find(".weight") == (name.starts_with("projector.") ? name.find(".weight")
-                                                                   : std::string::npos));
+    CHECK(name.find(".weight") ==
+          (name.starts_with("projector.") ? name.find(".weight") : std::string::npos));
     adapters += name.find(".router.") != std::string::npos ? 1 : 0;
   }
   CHECK(adapters == 2 * 14);  // two tasks' routers on seven linears of two blocks

@@ -63,9 +63,8 @@ class Stream {
     TinyModel<float> tiny(tiny_config(), seed);
     const nlohmann::json config = tiny.net.config();
     const auto checkpoint = folder.path() / "base.safetensors";
-    model::save_parameters(
-        checkpoint, tiny.net.parameters(), [](const auto&) { return true; },
-        {{"model", config.dump()}});
+    model::save_parameters(checkpoint, tiny.net.parameters(), [](const auto&) { return true; },
+                           {{"model", config.dump()}});
     return continual::Base::open(checkpoint, vocabulary);
   }
 
@@ -76,7 +75,8 @@ class Stream {
       const std::string image = verb + std::to_string(first + i) + ".png";
       const Random random = Random(9).fork(image);
       const Index side = tiny_config().vision.image;
-      data::Image picture{side, side, std::vector<std::uint8_t>(static_cast<std::size_t>(side * side * 3))};
+      data::Image picture{side, side,
+                          std::vector<std::uint8_t>(static_cast<std::size_t>(side * side * 3))};
       for (std::size_t p = 0; p < picture.rgb.size(); ++p) {
         picture.rgb[p] = static_cast<std::uint8_t>((i % 2 == 0 ? 20 : 180) + random.below(p, 50));
       }

@@ -73,8 +73,8 @@ TEST_CASE("embeddings are the means of vision features and of word embeddings") 
 TEST_CASE("a sample without a picture has a text embedding alone") {
   Stream stream;
   continual::Preparation<Stream::B> preparation(stream.backend, stream.base);
-  const auto split = preparation.prepare(
-      {sample_of("0", "", "look", "one")}, stream.folder.path(), 0);
+  const auto split =
+      preparation.prepare({sample_of("0", "", "look", "one")}, stream.folder.path(), 0);
   CHECK(split.examples[0].image == -1);
   CHECK(split.embeddings[0].image.empty());
   CHECK(split.embeddings[0].text.size() == 8);
@@ -84,9 +84,8 @@ TEST_CASE("words that the base does not know are refused") {
   Stream stream;
   continual::Preparation<Stream::B> preparation(stream.backend, stream.base);
   check_mentions(error_of([&] {
-                   preparation.prepare(
-                       {sample_of("0", "", "look at this", "one")},
-                       stream.folder.path(), 0);
+                   preparation.prepare({sample_of("0", "", "look at this", "one")},
+                                       stream.folder.path(), 0);
                  }),
                  stream.folder.path().string(), "2 tokens");
 }

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <cmath>
+
 using namespace branchlora;
 using data::Augmentation;
 using data::Image;
@@ -27,7 +30,8 @@ float at(const std::vector<float>& pixels, Index side, Index x, Index y, Index c
 }  // namespace
 
 TEST_CASE("no change is no change, to the bit") {
-  const Image image = image_of(48, [](Index x, Index y, Index c) { return (7 * x + 5 * y + 80 * c) % 256; });
+  const Image image =
+      image_of(48, [](Index x, Index y, Index c) { return (7 * x + 5 * y + 80 * c) % 256; });
   CHECK(data::augment(image, still, Random(1)) == data::pixels(image));
 }
 
@@ -35,7 +39,9 @@ TEST_CASE("a picture moves by a similarity within the limits") {
   // Red is 4x and green 4y, so an augmented pixel tells where it was taken from, exactly but for
   // the rounding of floats, since bilinear interpolation of a plane is that plane.
   constexpr Index side = 60;
-  const Image image = image_of(side, [](Index x, Index y, Index c) { return c == 0 ? 4 * x : c == 1 ? 4 * y : 0; });
+  const Image image = image_of(side, [](Index x, Index y, Index c) {
+    return c == 0 ? 4 * x : c == 1 ? 4 * y : 0;
+  });
   Augmentation how = still;
   how.scale = 0.1;
   how.turn = 0.12;

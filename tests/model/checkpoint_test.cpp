@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+
 #include "../io/temporary_folder.hpp"
 #include "model/tiny_model.hpp"
 

@@ -23,10 +23,9 @@ TEST_CASE("samples become tokens, each picture once") {
   write_picture(folder, "b.png", 20);
   data::ImageStore store(folder.path());
   const data::Tokenizer tokenizer({"what", "is", "it", "?", "cat"});  // 4, 5, 6, 7, 8
-  std::vector<data::Sample> samples{sample_of("1", "b.png", "what is it ?", "cat"),
-                                    sample_of("2", "a.png", "it ?", "cat"),
-                                    sample_of("3", "b.png", "it ?", ""),
-                                    sample_of("4", "", "is it ?", "it")};
+  std::vector<data::Sample> samples{
+      sample_of("1", "b.png", "what is it ?", "cat"), sample_of("2", "a.png", "it ?", "cat"),
+      sample_of("3", "b.png", "it ?", ""), sample_of("4", "", "is it ?", "it")};
   samples[1].turns.push_back({"what ?", "a dog"});
   const model::Dataset set = model::encode(samples, store, tokenizer, 3);
   REQUIRE(set.examples.size() == 4);

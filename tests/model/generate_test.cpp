@@ -83,8 +83,7 @@ class Bench {
   /// The logits after a question and a part of its answer, by a full pass over all rows.
   std::vector<double> naive_logits(const Example& e, std::span<const std::int32_t> answer) {
     const Dense x = rows(e, answer);
-    const Dense all =
-        NaiveDecoder(tiny, adapter).logits(x, x.rows - std::ssize(answer), e.task);
+    const Dense all = NaiveDecoder(tiny, adapter).logits(x, x.rows - std::ssize(answer), e.task);
     std::vector<double> last;
     for (Index c = 0; c < all.cols; ++c) last.push_back(all(all.rows - 1, c));
     return last;
@@ -161,13 +160,15 @@ TEST_CASE_TEMPLATE("logits with the cache are those without, at every step", V, 
     for (std::size_t s = 0; s < asked.size(); ++s) {  // any words, not the likeliest
       next.push_back(static_cast<std::int32_t>((3 * step + 2 * static_cast<Index>(s) + 1) % 11));
       given[s].push_back(next.back());
-      positions.push_back(static_cast<std::int32_t>(
-          batch.sequences.offsets[s + 1] - batch.sequences.offsets[s] + step));
+      positions.push_back(static_cast<std::int32_t>(batch.sequences.offsets[s + 1] -
+                                                    batch.sequences.offsets[s] + step));
     }
     tiny.tape.reset();
     const auto x = tiny.net.decoder().embed(tiny.tape, next);
-    const auto out = tiny.net.decoder()(
-        tiny.tape, x, {&single, tiny.tape.upload(std::span<const std::int32_t>(positions)), &routing, &cache, true});
+    const auto out =
+        tiny.net.decoder()(tiny.tape, x,
+                           {&single, tiny.tape.upload(std::span<const std::int32_t>(positions)),
+                            &routing, &cache, true});
     compare(to_dense(tiny.net.decoder().logits(tiny.tape, out, rows).value()));
   }
 }

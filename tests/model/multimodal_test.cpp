@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
+
 #include "../io/temporary_folder.hpp"
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/optim/adamw.hpp"
@@ -36,9 +38,9 @@ TEST_CASE("gradients of every parameter of the model, from pixels to loss") {
   Sequences images;
   for (Index i = 0; i < pictures; ++i) {
     images.push(c.patches());
-    model::unfold<double>(picture(c, i), c,
-                          {host.data() + i * c.patches() * c.patch_size(), c.patches(),
-                           c.patch_size()});
+    model::unfold<double>(
+        picture(c, i), c,
+        {host.data() + i * c.patches() * c.patch_size(), c.patches(), c.patch_size()});
   }
   for (const auto& p : tiny.net.parameters()) REQUIRE(p.trainable);
   check_gradients(tiny.net.parameters(), [&](Tape<Double>& tape) {
@@ -96,7 +98,8 @@ TEST_CASE("one span of picture and text is a prefix and a turn") {
   CHECK(distance(logits, tiny.logits(one, bank)) < 1e-12);
 }
 
-TEST_CASE("the picture, the order of its words and what comes before matter; what comes after does not") {
+TEST_CASE(
+    "the picture, the order of its words and what comes before matter; what comes after does not") {
   TinyModel<double> tiny;
   const auto bank = tiny.bank(pictures);
   const auto first = [&](const Example& e) {
@@ -134,10 +137,10 @@ TEST_CASE("examples do not see each other, in whatever order they come") {
   const Index last = 2;            // rows of the third example
   const Index middle = 2 + 1 + 3;  // of the second
   CHECK(distance(forwards, dense(forwards.rows, forwards.cols, [&](Index i, Index c) {
-          if (i < 2) return backwards(last + middle + i, c);
-          if (i < 2 + middle) return backwards(last + i - 2, c);
-          return backwards(i - 2 - middle, c);
-        })) < 1e-12);
+                   if (i < 2) return backwards(last + middle + i, c);
+                   if (i < 2 + middle) return backwards(last + i - 2, c);
+                   return backwards(i - 2 - middle, c);
+                 })) < 1e-12);
 }
 
 TEST_CASE("the features of a picture do not depend on how many are computed together") {
@@ -156,8 +159,8 @@ TEST_CASE("the features of a picture do not depend on how many are computed toge
   Sequences one;
   one.push(c.patches());
   tiny.tape.reset();
-  const auto features =
-      tiny.net.features(tiny.tape, tiny.tape.constant({patches.data(), c.patches(), c.patch_size()}), one);
+  const auto features = tiny.net.features(
+      tiny.tape, tiny.tape.constant({patches.data(), c.patches(), c.patch_size()}), one);
   CHECK(distance(to_dense(all.image(5)), to_dense(features.value())) < 1e-13);
   CHECK(tiny.tape.recording());
 }

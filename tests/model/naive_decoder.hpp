@@ -16,15 +16,10 @@ struct NaiveAdapter {
   template <class V>
   static NaiveAdapter of(const Hyper& hyper) {
     using G = typename V::Granularity;
-    return {V::rank,
-            V::branches,
-            V::top_k,
-            V::Trunk::shared,
-            V::gate_rows > 0,
-            V::per_task_router,
-            G::per_sequence,
-            std::is_same_v<G, per::FirstToken>,
-            V::scale(hyper)};
+    return {
+        V::rank,          V::branches,        V::top_k,        V::Trunk::shared,
+        V::gate_rows > 0, V::per_task_router, G::per_sequence, std::is_same_v<G, per::FirstToken>,
+        V::scale(hyper)};
   }
 };
 
@@ -140,8 +135,8 @@ class NaiveDecoder {
     if (adapter_.branches == 0) return y;
     Dense router;
     if (adapter_.routed) {
-      router = tiny_->value(name + ".router" +
-                            (adapter_.per_task ? "." + std::to_string(task) : ""));
+      router =
+          tiny_->value(name + ".router" + (adapter_.per_task ? "." + std::to_string(task) : ""));
     }
     for (Index t = 0; t < x.rows; ++t) {
       std::vector<double> g(1, 1.0);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <vector>
 
 #include "../io/temporary_folder.hpp"
@@ -44,8 +45,7 @@ Dense naive(const VisionConfig& c) {
               const Index px = x * c.stride - border + kx;
               if (py < 0 || px < 0 || py >= c.image || px >= c.image) continue;
               for (Index colour = 0; colour < 3; ++colour) {
-                const float value =
-                    rgb[static_cast<std::size_t>((py * c.image + px) * 3 + colour)];
+                const float value = rgb[static_cast<std::size_t>((py * c.image + px) * 3 + colour)];
                 rows(i, (ky * c.kernel + kx) * 3 + colour) =
                     static_cast<double>(value / 127.5F - 1.0F);
               }
@@ -61,8 +61,11 @@ Dense naive(const VisionConfig& c) {
 }  // namespace
 
 TEST_CASE("patches are those of a naive loop, whatever overlaps and merges") {
-  for (const auto& [image, kernel, stride, merge] :
-       {std::array<Index, 4>{8, 2, 2, 1}, {8, 2, 2, 2}, {12, 4, 2, 3}, {12, 6, 3, 2}, {9, 3, 3, 1}}) {
+  for (const auto& [image, kernel, stride, merge] : {std::array<Index, 4>{8, 2, 2, 1},
+                                                     {8, 2, 2, 2},
+                                                     {12, 4, 2, 3},
+                                                     {12, 6, 3, 2},
+                                                     {9, 3, 3, 1}}) {
     const VisionConfig c{.image = image, .kernel = kernel, .stride = stride, .merge = merge};
     CAPTURE(image);
     CAPTURE(kernel);
@@ -74,7 +77,9 @@ TEST_CASE("a patch of four, by hand") {
   // 4 x 4 pixels, patches of 2 x 2 without overlap, all four merged into one token: their order is
   // top left, top right, bottom left, bottom right.
   const Dense rows = unfolded({.image = 4, .kernel = 2, .stride = 2, .merge = 2});
-  const auto value = [](int i) { return static_cast<double>(static_cast<float>(i) / 127.5F - 1.0F); };
+  const auto value = [](int i) {
+    return static_cast<double>(static_cast<float>(i) / 127.5F - 1.0F);
+  };
   CHECK(rows(0, 0) == value(0));
   CHECK(rows(1, 0) == value(2 * 3));
   CHECK(rows(2, 0) == value(2 * 4 * 3));
@@ -85,7 +90,7 @@ TEST_CASE("outside of the picture is grey") {
   const VisionConfig c{.image = 8, .kernel = 4, .stride = 2, .merge = 1};
   const Dense rows = unfolded(c);
   for (Index k = 0; k < 4 * 3; ++k) CHECK(rows(0, k) == 0.0);  // the top row of the corner patch
-  CHECK(rows(0, (1 * 4 + 1) * 3) == -1.0);                      // pixel (0, 0), which is black
+  CHECK(rows(0, (1 * 4 + 1) * 3) == -1.0);                     // pixel (0, 0), which is black
 }
 
 TEST_CASE("a picture of another size is refused") {
