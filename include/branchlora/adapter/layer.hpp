@@ -14,7 +14,8 @@
 
 #include "branchlora/adapter/adapter.hpp"
 #include "branchlora/adapter/any_adapter.hpp"
-#include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/gate/linear_gate.hpp"
+#include "branchlora/adapter/gate/no_gate.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/mix/branch_mix.hpp"
 #include "branchlora/adapter/routing.hpp"
@@ -45,16 +46,20 @@ class AdapterLayer final : public AnyAdapter<B> {
   static constexpr bool shared = V::Trunk::shared;
   static constexpr bool sparse = !V::dense;
   static constexpr bool per_token = !V::Granularity::per_sequence;
+  using Gate = typename V::Router::template Gate<B, V>;
+  using BatchGates = typename Gate::BatchGates;
   /// Whether router and trunk are one matrix, so that one product serves both.
-  static constexpr bool fused =
-      routed && per_token && !V::per_task_router && (shared || !sparse);
+  static constexpr bool fused = Gate::fused;
   using Mix = mix::BranchMix<shared, rank, top_k>;
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
   /// trainable. Per-task routers come with `begin_task`.
   AdapterLayer(ParameterSet<B>& parameters, const std::string& name, Index d_in, Index d_out,
                const Hyper& hyper, const Random& random)
-      : parameters_(&parameters), name_(name), hyper_(hyper), random_(random) {
+      : parameters_(&parameters),
+        name_(name),
+        hyper_(hyper),
+        gate_(parameters, name, d_in, hyper, random) {
     using Entry = typename ParameterSet<B>::Entry;
     scale_ = static_cast<T>(V::scale(hyper));
     std::vector<Entry> rows;
@@ -66,11 +71,8 @@ class AdapterLayer final : public AnyAdapter<B> {
     if constexpr (fused) rows.push_back({name + ".router", capacity});
     a_ = parameters.add_stack(rows, d_in);
     if constexpr (fused) {
-      routers_.push_back({a_.back(), first_branches(V::branches)});
+      gate_.adopt(*a_.back());
       a_.pop_back();
-    } else if constexpr (routed && !V::per_task_router) {
-      routers_.push_back(
-          {&parameters.add(name + ".router", capacity, d_in), first_branches(V::branches)});
     }
     rows.clear();
     for (Index i = 0; i < capacity; ++i) rows.push_back({branch_name(".lora_B", i), rank});
@@ -81,7 +83,6 @@ class AdapterLayer final : public AnyAdapter<B> {
       });
       parameters.set_trainable(*p, true);
     }
-    for (Router& r : routers_) start_router(r);
     activity_.assign(static_cast<std::size_t>(capacity), 0.0);
     last_activity_ = activity_;
     set_branches(first_branches(V::branches), 0);
@@ -105,9 +106,9 @@ class AdapterLayer final : public AnyAdapter<B> {
       step.z = tape.scratch(x.rows(), V::b_rows);
       if constexpr (fused) {
         backend.skinny_dot(xv, trunk_and_router(), T(1), down, false, Chosen{});
-        step.gates = open_gates(tape, x, routing, down.middle_cols(V::a_rows, capacity));
+        step.gates = open(tape, x, routing, down.middle_cols(V::a_rows, capacity));
       } else {
-        step.gates = open_gates(tape, x, routing, {});
+        step.gates = open(tape, x, routing, {});
         backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
       }
       backend.for_each(x.rows(), [u = step.u, z = step.z, g = step.gates](Index t) {
@@ -134,13 +135,10 @@ class AdapterLayer final : public AnyAdapter<B> {
                                            static_cast<int>(capacity))),
                    frozen_ & ~V::Exhausted::thaw(last_activity_, frozen_, static_cast<int>(top_k)));
     }
-    if constexpr (V::per_task_router) {
-      expect(task == routers(), "{}: expected task {} to begin, found {}", name_, routers(), task);
-      BranchSet allowed = V::Reach::allowed(tunable(), frozen_);
+    if constexpr (routed) {
+      BranchSet allowed = V::per_task_router ? V::Reach::allowed(tunable(), frozen_) : active_;
       if (allowed == 0) allowed = active_;
-      add_router(allowed);
-    } else if constexpr (routed) {
-      routers_.front().allowed = active_;
+      gate_.begin_task(task, allowed);
     }
   }
 
@@ -148,9 +146,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// that the freezing policy names, given how active each was in what was observed since the last
   /// call.
   void end_task() override {
-    if constexpr (V::per_task_router) {
-      if (!routers_.empty()) parameters_->set_trainable(*routers_.back().weight, false);
-    }
+    gate_.end_task();
     if constexpr (routed) {
       last_activity_ = activity();
       set_branches(active_, frozen_ | V::Freezing::choose(last_activity_, tunable()));
@@ -179,10 +175,10 @@ class AdapterLayer final : public AnyAdapter<B> {
   BranchSet tunable() const { return active_ & ~frozen_; }
   /// The branches that the router of `task` (or the only one) may choose.
   BranchSet allowed(Index task = 0) const {
-    return routers_[static_cast<std::size_t>(task)].allowed;
+    return gate_.allowed(task);
   }
   /// How many routers there are.
-  Index routers() const { return std::ssize(routers_); }
+  Index routers() const { return gate_.routers(); }
   /// The activity of each branch, as the freezing policy measures it, in what was observed.
   std::vector<double> activity() const override {
     std::vector<double> mean = activity_;
@@ -198,7 +194,8 @@ class AdapterLayer final : public AnyAdapter<B> {
   std::vector<std::uint64_t> state() const override {
     std::vector<std::uint64_t> s{active_, frozen_};
     for (const double a : last_activity_) s.push_back(std::bit_cast<std::uint64_t>(a));
-    for (const Router& r : routers_) s.push_back(r.allowed);
+    const auto gates = gate_.state();
+    s.insert(s.end(), gates.begin(), gates.end());
     return s;
   }
 
@@ -210,47 +207,16 @@ class AdapterLayer final : public AnyAdapter<B> {
            s.size(), fixed);
     set_branches(s[0], s[1]);
     for (std::size_t i = 2; i < fixed; ++i) last_activity_[i - 2] = std::bit_cast<double>(s[i]);
-    for (std::size_t i = fixed; i < s.size(); ++i) {
-      if (i - fixed < routers_.size()) {
-        routers_[i - fixed].allowed = s[i];
-      } else {
-        add_router(s[i]);
-      }
-      if constexpr (V::per_task_router) {
-        parameters_->set_trainable(*routers_[i - fixed].weight, false);
-      }
-    }
+    gate_.restore(s.subspan(fixed));
   }
 
  private:
-  struct Router {
-    Parameter<T>* weight;
-    BranchSet allowed;
-  };
-
-  /// The gates of a batch, one row a unit: a token, or a sequence.
-  struct Gates {
-    MatrixView<T> inputs;               ///< What the router read: units x d_in.
-    MatrixView<T> logits, saved, weights;  ///< Units x capacity.
-    std::int32_t* chosen = nullptr;        ///< Tokens x top_k.
-    const std::int32_t* unit_of = nullptr;  ///< The unit of each token; null: itself.
-    const Sequences* sequences = nullptr;
-    std::span<const std::int32_t> tasks;
-
-    BRANCHLORA_HD Index unit(Index token) const {
-      return unit_of == nullptr ? token : Index{unit_of[token]};
-    }
-    BRANCHLORA_HD const std::int32_t* chosen_of(Index token) const {
-      return chosen + token * top_k;
-    }
-  };
-
   /// What the way back needs.
   struct Step {
     AdapterLayer* layer;
     Var<T> x, y, out;
     MatrixView<T> u, z;
-    Gates gates;
+    BatchGates gates;
 
     void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
   };
@@ -272,31 +238,13 @@ class AdapterLayer final : public AnyAdapter<B> {
     return {first.data, V::b_rows, first.cols};
   }
 
-  Chosen chosen_in_trunk(const Gates& g) const {
+  Chosen chosen_in_trunk(const BatchGates& g) const {
     if constexpr (routed && sparse && !shared) return Chosen{g.chosen, top_k, rank};
     return {};
   }
-  Chosen chosen_in_up(const Gates& g) const {
+  Chosen chosen_in_up(const BatchGates& g) const {
     if constexpr (routed && sparse) return Chosen{g.chosen, top_k, rank};
     return {};
-  }
-
-  void add_router(BranchSet allowed) {
-    routers_.push_back({&parameters_->add(name_ + ".router." + std::to_string(routers_.size()),
-                                          capacity, a_.front()->value.cols),
-                        allowed});
-    start_router(routers_.back());
-  }
-
-  /// U(-1 / sqrt(d_in), 1 / sqrt(d_in)), or a copy of the router before.
-  void start_router(Router& router) {
-    const double bound = 1.0 / std::sqrt(static_cast<double>(router.weight->value.cols));
-    nn::fill_uniform(*parameters_, *router.weight, random_, bound);
-    if (V::RouterStart::copies && routers_.size() > 1) {
-      parameters_->backend().copy(routers_[routers_.size() - 2].weight->value,
-                                  router.weight->value);
-    }
-    parameters_->set_trainable(*router.weight, true);
   }
 
   void set_branches(BranchSet active, BranchSet frozen) {
@@ -307,136 +255,21 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
   }
 
-  /// Calls f(router, first unit, count) for each run of units with one router.
-  template <class F>
-  void for_runs(const Gates& g, F f) const {
-    if constexpr (!V::per_task_router) {
-      f(routers_.front(), Index{0}, g.logits.rows);
-    } else {
-      const Sequences& sequences = *g.sequences;
-      for (Index s = 0; s < sequences.count();) {
-        const std::int32_t task = g.tasks[static_cast<std::size_t>(s)];
-        Index end = s + 1;
-        while (end < sequences.count() && g.tasks[static_cast<std::size_t>(end)] == task) ++end;
-        expect(task >= 0 && task < std::ssize(routers_),
-               "{}: a sequence asks for the router of task {}, of {} that were begun", name_, task,
-               routers_.size());
-        const auto offset = [&](Index i) {
-          return per_token ? sequences.offsets[static_cast<std::size_t>(i)] : i;
-        };
-        f(routers_[static_cast<std::size_t>(task)], offset(s), offset(end) - offset(s));
-        s = end;
-      }
-    }
-  }
-
-  Gates open_gates(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
+  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
     expect(routing.sequences != nullptr, "{}: a routed adapter needs to know the sequences", name_);
     expect(routing.sequences->tokens() == x.rows(), "{}: sequences of {} tokens, found {}", name_,
            routing.sequences->tokens(), x.rows());
-    auto& backend = tape.backend();
-    Gates g;
-    g.sequences = routing.sequences;
-    g.tasks = routing.tasks;
-    g.chosen = tape.template array<std::int32_t>(x.rows() * top_k);
     if constexpr (V::per_task_router) {
       expect(std::ssize(routing.tasks) == routing.sequences->count(),
              "{}: expected a task for each of {} sequences, found {}", name_,
              routing.sequences->count(), routing.tasks.size());
     }
-    if constexpr (per_token) {
-      g.inputs = x.value();
-    } else {
-      if (routing.memory == Routing::Memory::reuse) return recall(tape, x, g);
-      g.unit_of = units_of_tokens(tape, *routing.sequences);
-      g.inputs = tape.scratch(routing.sequences->count(), x.cols());
-      summarise(backend, *routing.sequences, tape, x.value(), g.inputs);
-    }
-    const Index units = g.inputs.rows;
-    g.logits = logits.empty() ? tape.scratch(units, capacity) : logits;
-    g.saved = tape.scratch(units, capacity);
-    g.weights = tape.scratch(units, capacity);
-    auto* unit_chosen =
-        per_token ? g.chosen : tape.template array<std::int32_t>(units * top_k);
-    for_runs(g, [&](const Router& router, Index first, Index count) {
-      const auto rows = g.logits.middle_rows(first, count);
-      if constexpr (!fused) {
-        backend.skinny_dot(g.inputs.middle_rows(first, count), router.weight->value, T(1), rows,
-                           false, Chosen{});
-      }
-      backend.for_each(count, [=, saved = g.saved, weights = g.weights,
-                               allowed = router.allowed](Index i) {
-        V::Gating::template forward<capacity, top_k>(rows.row(i), allowed, saved.row(first + i),
-                                                     weights.row(first + i),
-                                                     unit_chosen + (first + i) * top_k);
-      });
-    });
-    if constexpr (!per_token) {
-      spread(backend, x.rows(), unit_chosen, g);
-      if (routing.memory == Routing::Memory::remember) remember(backend, units, unit_chosen, g);
-    }
-    if (routing.observe) observe(backend, g);
+    const BatchGates g = gate_.open(tape, x, routing, logits);
+    if (routing.observe) observe(tape.backend(), g);
     return g;
   }
 
-  std::int32_t* units_of_tokens(Tape<B>& tape, const Sequences& sequences) const {
-    auto* unit_of = tape.template array<std::int32_t>(sequences.tokens());
-    thread_local std::vector<std::int32_t> host;
-    host.clear();
-    for (Index s = 0; s < sequences.count(); ++s) {
-      host.resize(static_cast<std::size_t>(sequences.offsets[static_cast<std::size_t>(s) + 1]),
-                  static_cast<std::int32_t>(s));
-    }
-    tape.backend().upload(unit_of, host.data(), host.size() * sizeof(std::int32_t));
-    return unit_of;
-  }
-
-  static void spread(B& backend, Index tokens, const std::int32_t* unit_chosen, const Gates& g) {
-    backend.for_each(tokens, [=](Index t) {
-      for (Index k = 0; k < top_k; ++k) {
-        g.chosen[t * top_k + k] = unit_chosen[g.unit(t) * top_k + k];
-      }
-    });
-  }
-
-  /// The router's input for each sequence: its first token, or the mean of its tokens.
-  static void summarise(B& backend, const Sequences& sequences, Tape<B>& tape,
-                        MatrixView<const T> x, MatrixView<T> inputs) {
-    const Index* offsets = tape.upload(std::span<const Index>(sequences.offsets));
-    backend.for_rows(inputs.rows, [=](auto team, Index s) {
-      const Index first = offsets[s];
-      const Index count = V::Granularity::tokens(offsets[s + 1] - first);
-      T* to = inputs.row(s);
-      team.loop(x.cols, [=](Index c) { to[c] = T(0); });
-      const T weight = T(1) / static_cast<T>(count);
-      for (Index i = 0; i < count; ++i) {
-        const T* from = x.row(first + i);
-        team.loop(x.cols, [=](Index c) { to[c] += weight * from[c]; });
-      }
-    });
-  }
-
-  void remember(B& backend, Index units, const std::int32_t* unit_chosen, const Gates& g) {
-    kept_weights_.resize(static_cast<std::size_t>(units * capacity));
-    kept_chosen_.resize(static_cast<std::size_t>(units * top_k));
-    backend.download(kept_weights_.data(), g.weights.data, kept_weights_.size() * sizeof(T));
-    backend.download(kept_chosen_.data(), unit_chosen,
-                     kept_chosen_.size() * sizeof(std::int32_t));
-  }
-
-  Gates recall(Tape<B>& tape, Var<T> x, Gates g) {
-    expect(!tape.recording(), "{}: gates that were kept can not be trained", name_);
-    expect(std::ssize(kept_chosen_) == x.rows() * top_k,
-           "{}: decoding {} sequences, but the gates of {} were kept", name_, x.rows(),
-           std::ssize(kept_chosen_) / top_k);
-    g.weights = tape.scratch(x.rows(), capacity);
-    tape.backend().upload(g.weights.data, kept_weights_.data(), kept_weights_.size() * sizeof(T));
-    tape.backend().upload(g.chosen, kept_chosen_.data(),
-                          kept_chosen_.size() * sizeof(std::int32_t));
-    return g;
-  }
-
-  void observe(B& backend, const Gates& g) {
+  void observe(B& backend, const BatchGates& g) {
     for (Index b = 0; b < capacity; ++b) {
       activity_[static_cast<std::size_t>(b)] += backend.sum(g.weights.rows, [=](Index i) {
         return V::Freezing::Activity::of(static_cast<double>(g.weights(i, b)));
@@ -450,7 +283,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     tape.share_gradient(step.out, step.y);
     const MatrixView<const T> dy = step.out.grad();
     const Index tokens = dy.rows;
-    const Gates& g = step.gates;
+    const BatchGates& g = step.gates;
     const auto dz = tape.scratch(tokens, V::b_rows);
     backend.skinny_dot(dy, up(), scale_, dz, false, chosen_in_up(g));
     if (any_trainable(b_)) {
@@ -467,14 +300,14 @@ class AdapterLayer final : public AnyAdapter<B> {
         Mix::backward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), dz.row(t), du.row(t),
                       dgates.row(t));
       });
-      dlogits = close_gates(tape, step, dgates, ddown);
+      dlogits = gate_.close(tape, g, dgates,
+                            fused ? ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
       // A gate of every token writes all of dx; that of a sequence adds to some rows.
-      if constexpr (!fused && per_token) router_to_x(tape, step, dlogits);
+      if constexpr (!fused && per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
     if constexpr (fused) {
       if (any_trainable(a_)) {
         const auto sink = stack_gradient(a_, V::a_rows + capacity);
-        routers_.front().weight->has_grad = true;
         backend.skinny_outer(ddown, step.x.value(), T(1), sink.view, sink.add, Chosen{});
       }
       if (step.x.needs_grad()) {
@@ -490,110 +323,8 @@ class AdapterLayer final : public AnyAdapter<B> {
         const auto dx = tape.gradient(step.x);
         backend.skinny_axpy(du, trunk(), T(1), dx.view, dx.add, chosen_in_trunk(g));
       }
-      if constexpr (routed && !per_token) router_to_x(tape, step, dlogits);
+      if constexpr (routed && !per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
-  }
-
-  /// From the gradient of every token's gates to that of the logits and of the routers.
-  MatrixView<T> close_gates(Tape<B>& tape, const Step& step, MatrixView<T> dgates,
-                            MatrixView<T> ddown) {
-    auto& backend = tape.backend();
-    const Gates& g = step.gates;
-    const Index units = g.logits.rows;
-    MatrixView<T> dweights = dgates;
-    std::int32_t* unit_chosen = g.chosen;
-    const Index* offsets = nullptr;
-    if constexpr (!per_token) {
-      dweights = tape.scratch(units, capacity);
-      unit_chosen = tape.template array<std::int32_t>(units * top_k);
-      offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
-      backend.for_each(units, [=](Index s) {
-        for (Index b = 0; b < capacity; ++b) {
-          T sum = 0;
-          for (Index t = offsets[s]; t < offsets[s + 1]; ++t) sum += dgates(t, b);
-          dweights(s, b) = sum;
-        }
-        for (Index k = 0; k < top_k; ++k) {
-          unit_chosen[s * top_k + k] = g.chosen[offsets[s] * top_k + k];
-        }
-      });
-    }
-    const auto dlogits = fused ? ddown.middle_cols(V::a_rows, capacity)
-                               : tape.scratch(units, capacity);
-    backend.for_each(units, [=](Index i) {
-      V::Gating::template backward<capacity, top_k>(g.saved.row(i), g.weights.row(i),
-                                                    unit_chosen + i * top_k, dweights.row(i),
-                                                    dlogits.row(i));
-    });
-    if constexpr (V::Balance::enabled) add_balance_gradient(tape, g, unit_chosen, dlogits);
-    if constexpr (!fused) {
-      for_runs(g, [&](const Router& router, Index first, Index count) {
-        if (!router.weight->trainable) return;
-        const bool add = std::exchange(router.weight->has_grad, true);
-        backend.skinny_outer(dlogits.middle_rows(first, count), g.inputs.middle_rows(first, count),
-                             T(1), router.weight->grad, add, Chosen{});
-      });
-    }
-    return dlogits;
-  }
-
-  /// From the gradient of the logits to x, where the router's product is not the trunk's too. That
-  /// of a sequence's gate adds to a gradient that is there already.
-  void router_to_x(Tape<B>& tape, const Step& step, MatrixView<T> dlogits) {
-    if (!step.x.needs_grad()) return;
-    auto& backend = tape.backend();
-    const auto dx = tape.gradient(step.x);
-    const auto product = [&](MatrixView<T> to, bool add) {
-      for_runs(step.gates, [&](const Router& router, Index first, Index count) {
-        backend.skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
-                            to.middle_rows(first, count), add, Chosen{});
-      });
-    };
-    if constexpr (per_token) {
-      product(dx.view, dx.add);
-    } else {
-      const auto dinputs = tape.scratch(dlogits.rows, step.x.cols());
-      product(dinputs, false);
-      const Index* offsets = tape.upload(std::span<const Index>(step.gates.sequences->offsets));
-      backend.for_rows(dlogits.rows, [=](auto team, Index s) {
-        const Index count = V::Granularity::tokens(offsets[s + 1] - offsets[s]);
-        const T weight = T(1) / static_cast<T>(count);
-        const T* from = dinputs.row(s);
-        for (Index i = 0; i < count; ++i) {
-          T* to = dx.view.row(offsets[s] + i);
-          team.loop(dinputs.cols, [=](Index c) { to[c] += weight * from[c]; });
-        }
-      });
-    }
-  }
-
-  /// The gradient of balance_weight * sum_i slope(f_i) P_i, where P is the mean of the softmax over
-  /// the allowed branches and f the share of the choices, which counts as given.
-  void add_balance_gradient(Tape<B>& tape, const Gates& g, const std::int32_t* unit_chosen,
-                            MatrixView<T> dlogits) {
-    auto& backend = tape.backend();
-    const Index units = g.logits.rows;
-    T* slopes = tape.template array<T>(capacity);
-    std::array<T, capacity> host{};
-    for (Index b = 0; b < capacity; ++b) {
-      const double load =
-          backend.sum(units * top_k, [=](Index i) { return unit_chosen[i] == b ? 1.0 : 0.0; });
-      host[static_cast<std::size_t>(b)] = static_cast<T>(
-          static_cast<double>(tape.loss_scale()) * hyper_.balance_weight *
-          V::Balance::slope(load / static_cast<double>(units * top_k), static_cast<int>(capacity)) /
-          static_cast<double>(units));
-    }
-    backend.upload(slopes, host.data(), sizeof(host));
-    for_runs(g, [&](const Router& router, Index first, Index count) {
-      backend.for_each(count, [=, allowed = router.allowed](Index i) {
-        T p[capacity];
-        gate::softmax<capacity>(g.logits.row(first + i), allowed, p);
-        T dot = 0;
-        for (Index b = 0; b < capacity; ++b) dot += p[b] * slopes[b];
-        T* d = dlogits.row(first + i);
-        for (Index b = 0; b < capacity; ++b) d[b] += p[b] * (slopes[b] - dot);
-      });
-    });
   }
 
   static bool any_trainable(const std::vector<Parameter<T>*>& stack) {
@@ -614,16 +345,13 @@ class AdapterLayer final : public AnyAdapter<B> {
   ParameterSet<B>* parameters_;
   std::string name_;
   Hyper hyper_;
-  Random random_;
   T scale_;
   std::vector<Parameter<T>*> a_, b_;
-  std::vector<Router> routers_;
+  Gate gate_;
   BranchSet active_ = 0;
   BranchSet frozen_ = 0;
   std::vector<double> activity_, last_activity_;
   Index observed_ = 0;
-  std::vector<T> kept_weights_;
-  std::vector<std::int32_t> kept_chosen_;
 };
 
 }  // namespace branchlora

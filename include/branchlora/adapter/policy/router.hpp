@@ -6,8 +6,14 @@
 
 #include "branchlora/adapter/policy/branches.hpp"
 #include "branchlora/adapter/policy/granularity.hpp"
+#include "branchlora/core/backend.hpp"
 
 namespace branchlora {
+
+template <Backend B, class V>
+class NoGate;
+template <Backend B, class V>
+class LinearGate;
 
 namespace router {
 struct None;
@@ -20,7 +26,8 @@ struct Router;
 }
 
 /// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
-/// whether each task trains a router of its own; and `Granularity`, one of `per::`.
+/// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
+/// the template `Gate<B, V>` that does it (see `LinearGate` in adapter/gate/).
 template <class P>
 concept RouterPolicy = PolicyOf<P, category::Router> && requires {
   { P::rows(1) } -> std::same_as<int>;
@@ -45,6 +52,8 @@ namespace router {
 struct None {
   using Category = category::Router;
   using Granularity = per::Token;
+  template <class B, class V>
+  using Gate = NoGate<B, V>;
   static constexpr bool per_task = false;
   static constexpr std::string_view name() { return "router::None"; }
   static constexpr int rows(int /*branches*/) { return 0; }
@@ -58,6 +67,8 @@ template <GranularityOf Granularity_>
 struct Linear {
   using Category = category::Router;
   using Granularity = Granularity_;
+  template <class B, class V>
+  using Gate = LinearGate<B, V>;
   static constexpr bool per_task = false;
   static std::string name() { return fmt::format("router::Linear<{}>", Granularity::name()); }
   static constexpr int rows(int branches) { return branches; }
@@ -72,6 +83,8 @@ struct PerTask {
   static_assert(Inner::rows(1) > 0, "The router inside PerTask must not be router::None.");
   using Category = category::Router;
   using Granularity = typename Inner::Granularity;
+  template <class B, class V>
+  using Gate = typename Inner::template Gate<B, V>;
   static constexpr bool per_task = true;
   static std::string name() { return fmt::format("router::PerTask<{}>", Inner::name()); }
   static constexpr int rows(int branches) { return Inner::rows(branches); }
