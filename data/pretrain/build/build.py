@@ -15,8 +15,8 @@ from sources import DATA, PACK, T, TOKEN
 SEED, COLUMNS, VOCABULARY = 20240611, 32, 1500
 OUT = DATA / "pretrain"
 SHEETS = {
-    "align": (align, dict(single=3900, collage=2300, clock=350, letters=3700, number=1500, chart=2300, flag=800, pair=300, photo=1000)),
-    "instruct": (instruct, dict(single=1700, collage=1000, clock=200, letters=1000, number=600, chart=900, flag=450, pair=250, photo=700)),
+    "align": (align, dict(single=4300, collage=2300, clock=350, letters=3700, number=1500, chart=5000, flag=800, pair=300, photo=1000)),
+    "instruct": (instruct, dict(single=2800, collage=1000, clock=200, letters=1000, number=600, chart=2400, flag=450, pair=250, photo=700)),
 }
 TEST = 0.02                                                             # share of tiles kept for test.json
 LIMIT = dict(align=5, instruct=5)                                       # questions a tile
