@@ -19,6 +19,8 @@ TEST_CASE("a turn about a picture is one span that predicts its answer") {
   CHECK(batch.positions == Ids{0, 1, 2, 3, 4, 5});
   CHECK(batch.rows == Ids{4, 5});
   CHECK(batch.targets == Ids{9, 2});
+  CHECK(batch.kept.rows == Ids{0, 4, 5});
+  CHECK(batch.predicting == Ids{1, 2});
 }
 
 TEST_CASE("several turns share the picture and restart behind it") {
@@ -38,6 +40,9 @@ TEST_CASE("several turns share the picture and restart behind it") {
   CHECK(batch.longest() == 6);
   CHECK(batch.rows == Ids{0, 4, 7, 8});
   CHECK(batch.targets == Ids{2, 2, 4, 2});
+  CHECK(batch.kept.rows == Ids{0, 1, 4, 7, 8});  // a first row that predicts is there once
+  CHECK(batch.predicting == Ids{0, 2, 3, 4});
+  CHECK(batch.kept.sequences.offsets == std::vector<Index>{0, 1, 5});
 }
 
 TEST_CASE("a turn without an answer predicts one row and learns nothing") {

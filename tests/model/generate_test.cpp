@@ -144,9 +144,10 @@ TEST_CASE_TEMPLATE("logits with the cache are those without, at every step", V, 
       }
     }
   };
-  const auto h = tiny.net.hidden(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, bench.bank),
-                                 routing, &cache);
-  compare(to_dense(tiny.net.decoder().logits(tiny.tape, h, batch.rows).value()));
+  compare(to_dense(tiny.net
+                       .logits(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, bench.bank),
+                               routing, &cache)
+                       .value()));
   Sequences single;
   std::vector<std::int32_t> rows;
   for (std::size_t s = 0; s < asked.size(); ++s) {

@@ -72,8 +72,8 @@ class TinyModel {
     tape.reset();
     tape.set_recording(false);
     const Routing routing{&batch.sequences, batch.tasks};
-    const auto h = net.hidden(tape, batch, net.gather(tape, batch, features), routing);
-    const Dense result = to_dense(net.decoder().logits(tape, h, batch.rows).value());
+    const Dense result = to_dense(
+        net.logits(tape, batch, net.gather(tape, batch, features), routing).value());
     tape.set_recording(true);
     return result;
   }

@@ -33,6 +33,8 @@ class AnyAdapter {
   virtual Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) = 0;
   /// Prepares for task `task`, numbered from 0.
   virtual void begin_task(Index task) = 0;
+  /// Starts stage `stage` (0, 1, ...) of the task that was begun, where a method has stages.
+  virtual void begin_stage(Index /*stage*/) {}
   /// Freezes what must not change after a task.
   virtual void end_task() = 0;
   /// The state that is in no parameter.
@@ -42,6 +44,9 @@ class AnyAdapter {
   /// Adds what the adapter does to the weight that it stands beside; throws if it can not be said
   /// by a weight.
   virtual void merge_into(MatrixView<T> weight) const = 0;
+  /// Whether a token's output, or a loss of the adapter's own, depends on tokens of its sequence
+  /// beside itself and the first: then none may be left out of a training step or prompt.
+  virtual bool needs_every_token() const { return false; }
   /// How active each branch was in what was observed.
   virtual std::vector<double> activity() const = 0;
   /// The branches in use.
@@ -65,6 +70,9 @@ struct Method {
                                                Index d_in, Index d_out, const Hyper&,
                                                const Random&)>
       make;
+  /// The stages in which a task is learned, each as a share of its steps; they sum to 1. Every stage
+  /// has an optimiser and a learning-rate schedule of its own.
+  std::vector<double> stages{1.0};
 };
 
 }  // namespace branchlora

@@ -167,6 +167,10 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
   }
 
+  bool needs_every_token() const override {
+    return V::Balance::enabled || V::Granularity::every_token;
+  }
+
   /// The branches in use.
   BranchSet active() const override { return active_; }
   /// The branches whose B never changes again, unless the policy for exhausted branches thaws it.

@@ -27,6 +27,9 @@ struct Routing {
   bool observe = false;
   /// Draws dropout; null in evaluation.
   const Random* dropout = nullptr;
+  /// Whether this is a training batch whose tasks are known: adapters may route by them and add
+  /// losses of their routing.
+  bool supervise = false;
 };
 
 }  // namespace branchlora

@@ -9,6 +9,7 @@
 
 #include "branchlora/autograd/op/cross_entropy.hpp"
 #include "branchlora/core/sequences.hpp"
+#include "branchlora/model/kept_rows.hpp"
 
 namespace branchlora::model {
 
@@ -37,6 +38,8 @@ struct Batch {
   std::vector<std::int32_t> positions;  ///< Of each row; turns restart after the image.
   std::vector<std::int32_t> rows;       ///< Rows that predict a token.
   std::vector<std::int32_t> targets;    ///< The token that each predicts.
+  KeptRows kept;                        ///< `rows`, and the first row of each sequence.
+  std::vector<std::int32_t> predicting;  ///< `rows` as indices of `kept.rows`.
 
   /// Tokens of the longest sequence, of several turns about one image each for itself.
   Index longest() const {
@@ -50,6 +53,9 @@ struct Batch {
   void push(const Example& example, Index image_tokens) {
     if (example.image < 0) image_tokens = 0;
     const auto image = static_cast<std::int32_t>(std::ssize(images) * image_tokens);
+    const std::size_t before = kept.rows.size();
+    const auto first_row = static_cast<std::int32_t>(order.size());
+    const std::size_t first_prediction = rows.size();
     for (Index i = 0; i < image_tokens; ++i) {
       order.push_back(image + static_cast<std::int32_t>(i));
       positions.push_back(static_cast<std::int32_t>(i));
@@ -61,6 +67,12 @@ struct Batch {
     } else {
       sequences.push(image_tokens, lengths);
     }
+    kept.rows.push_back(first_row);
+    for (std::size_t i = first_prediction; i < rows.size(); ++i) {
+      if (rows[i] != first_row) kept.rows.push_back(rows[i]);
+      predicting.push_back(static_cast<std::int32_t>(kept.rows.size()) - 1);
+    }
+    kept.sequences.push(static_cast<Index>(kept.rows.size() - before));
     tasks.push_back(example.task);
     if (example.image >= 0) images.push_back(example.image);
   }

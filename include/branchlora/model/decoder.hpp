@@ -8,6 +8,7 @@
 #include "branchlora/adapter/adapted_linear.hpp"
 #include "branchlora/autograd/ops.hpp"
 #include "branchlora/model/config.hpp"
+#include "branchlora/model/kept_rows.hpp"
 #include "branchlora/model/kv_cache.hpp"
 #include "branchlora/nn/rms_norm.hpp"
 
@@ -21,6 +22,8 @@ struct DecoderPass {
   const Routing* routing = nullptr;
   KvCache<B>* cache = nullptr;  ///< Filled by a prefill, read and extended by a decoding step.
   bool decoding = false;        ///< Every row is one more token of its sequence.
+  /// The rows whose hidden state is asked for, and the first of each sequence, ascending; null: all.
+  const KeptRows* kept = nullptr;
 };
 
 /// One block: RMS norm, rotary attention, RMS norm, SwiGLU.
@@ -41,9 +44,10 @@ class DecoderBlock {
         up_(parameters, name + ".up", c.width, c.hidden),
         down_(parameters, name + ".down", c.hidden, c.width) {}
 
+  /// With `kept`, what follows the attention is done, and returned, for those rows alone.
   Var<T> operator()(Tape<B>& tape, Var<T> x, Index layer, const op::RopeTable<B>& rope,
-                    const DecoderPass<B>& pass) {
-    const Routing& routing = *pass.routing;
+                    const DecoderPass<B>& pass, const KeptRows* kept = nullptr) {
+    Routing routing = *pass.routing;
     Var<T> h = norm1_(tape, x);
     const Var<T> q = op::rope(tape, q_(tape, h, routing), rope, pass.positions);
     const Var<T> k = op::rope(tape, k_(tape, h, routing), rope, pass.positions);
@@ -57,6 +61,11 @@ class DecoderBlock {
       a = op::attention(tape, *pass.sequences, shape_, q, k, v);
       if (pass.cache != nullptr) pass.cache->fill(layer, *pass.sequences, k.value(), v.value());
     }
+    if (kept != nullptr) {
+      a = op::gather(tape, a, kept->rows);
+      x = op::gather(tape, x, kept->rows);
+      routing.sequences = &kept->sequences;
+    }
     x = op::add(tape, x, o_(tape, a, routing));
     h = norm2_(tape, x);
     h = op::swiglu(tape, gate_(tape, h, routing), up_(tape, h, routing));
@@ -67,6 +76,14 @@ class DecoderBlock {
   void initialize(const Random& random, double closing) {
     for (auto* linear : {&q_, &k_, &v_, &gate_, &up_}) linear->base().initialize(random);
     for (auto* linear : {&o_, &down_}) linear->base().initialize(random, closing);
+  }
+
+  /// Whether what follows the attention may be done for some rows alone.
+  bool can_keep_rows() {
+    for (auto* linear : {&o_, &gate_, &up_, &down_}) {
+      if (linear->adapter() != nullptr && linear->adapter()->needs_every_token()) return false;
+    }
+    return true;
   }
 
   /// Calls f on every adapted linear layer.
@@ -122,12 +139,17 @@ class Decoder {
                       static_cast<T>(std::sqrt(static_cast<double>(config_.width))));
   }
 
-  /// Hidden states before the last norm, tokens x width.
+  /// Hidden states before the last norm, tokens x width, or kept rows x width. Rows that are not kept
+  /// are dropped as soon as no other row reads them: within the last block.
   Var<T> operator()(Tape<B>& tape, Var<T> x, const DecoderPass<B>& pass) {
+    const KeptRows* kept = pass.kept;
     for (Index i = 0; i < config_.layers; ++i) {
-      x = blocks_[static_cast<std::size_t>(i)](tape, x, i, rope_, pass);
+      auto& block = blocks_[static_cast<std::size_t>(i)];
+      const bool last = i + 1 == config_.layers && kept != nullptr && block.can_keep_rows();
+      x = block(tape, x, i, rope_, pass, last ? kept : nullptr);
+      if (last) return x;
     }
-    return x;
+    return kept == nullptr ? x : op::gather(tape, x, kept->rows);
   }
 
   /// Logits of the given rows of the hidden states, rows x vocabulary.

@@ -53,8 +53,8 @@ std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& t
     return going;
   };
 
-  const Var<T> h = model.hidden(tape, batch, model.gather(tape, batch, bank), routing, &cache);
-  bool going = take(model.decoder().logits(tape, h, batch.rows));
+  bool going =
+      take(model.logits(tape, batch, model.gather(tape, batch, bank), routing, &cache));
   Sequences single;
   std::vector<std::int32_t> rows(static_cast<std::size_t>(count));
   std::vector<std::int32_t> positions(static_cast<std::size_t>(count));

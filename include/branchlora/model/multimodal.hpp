@@ -139,22 +139,21 @@ class Multimodal {
   }
 
   /// Hidden states of a batch, tokens x width.
-  Var<T> hidden(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing,
+  Var<T> hidden(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing) {
+    return decode(tape, batch, features, {.routing = &routing});
+  }
+
+  /// Logits of the rows that predict a token, `batch.rows` x vocabulary.
+  Var<T> logits(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing,
                 KvCache<B>* cache = nullptr) {
-    expect(batch.longest() <= config_.decoder.length,
-           "model: a sequence of {} tokens, but positions for {}", batch.longest(),
-           config_.decoder.length);
-    const Var<T> x = op::interleave(tape, projector_(tape, features),
-                                    decoder_.embed(tape, batch.text), batch.order);
-    const std::int32_t* positions =
-        tape.upload(std::span<const std::int32_t>(batch.positions));
-    return decoder_(tape, x, {&batch.sequences, positions, &routing, cache, false});
+    const Var<T> h =
+        decode(tape, batch, features, {.routing = &routing, .cache = cache, .kept = &batch.kept});
+    return decoder_.logits(tape, h, batch.predicting);
   }
 
   /// The mean cross-entropy of the batch's targets, 1 x 1.
   Var<T> loss(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing) {
-    const Var<T> h = hidden(tape, batch, features, routing);
-    return op::cross_entropy(tape, decoder_.logits(tape, h, batch.rows), batch.targets);
+    return op::cross_entropy(tape, logits(tape, batch, features, routing), batch.targets);
   }
 
   ParameterSet<B>& parameters() { return parameters_; }
@@ -164,6 +163,17 @@ class Multimodal {
   const ModelConfig& config() const { return config_; }
 
  private:
+  Var<T> decode(Tape<B>& tape, const Batch& batch, Var<T> features, DecoderPass<B> pass) {
+    expect(batch.longest() <= config_.decoder.length,
+           "model: a sequence of {} tokens, but positions for {}", batch.longest(),
+           config_.decoder.length);
+    const Var<T> x = op::interleave(tape, projector_(tape, features),
+                                    decoder_.embed(tape, batch.text), batch.order);
+    pass.sequences = &batch.sequences;
+    pass.positions = tape.upload(std::span<const std::int32_t>(batch.positions));
+    return decoder_(tape, x, pass);
+  }
+
   ModelConfig config_;
   mutable ParameterSet<B> parameters_;
   VisionTower<B> vision_;

@@ -9,12 +9,14 @@
 
 namespace branchlora {
 
-/// Asks for `per_sequence` (one gate vector a sequence, else one a token); if it is, also for
+/// Asks for `per_sequence` (one gate vector a sequence, else one a token) and `every_token` (whether
+/// a gate depends on tokens beside its own and the first); if it is per sequence, also for
 /// `tokens(length)`, how many of a sequence's tokens, from the first, the router's input is the
 /// mean of; and for `name()`.
 template <class G>
 concept GranularityOf = requires {
   { G::per_sequence } -> std::convertible_to<bool>;
+  { G::every_token } -> std::convertible_to<bool>;
   { G::name() } -> std::convertible_to<std::string_view>;
 };
 
@@ -23,6 +25,7 @@ namespace per {
 /// Every token is routed by itself.
 struct Token {
   static constexpr bool per_sequence = false;
+  static constexpr bool every_token = false;
   static constexpr std::string_view name() { return "per::Token"; }
   bool operator==(const Token&) const = default;
 };
@@ -31,6 +34,7 @@ struct Token {
 /// the same in every input (a begin-of-sequence mark) makes the routing constant.
 struct FirstToken {
   static constexpr bool per_sequence = true;
+  static constexpr bool every_token = false;
   static constexpr Index tokens(Index /*length*/) { return 1; }
   static constexpr std::string_view name() { return "per::FirstToken"; }
   bool operator==(const FirstToken&) const = default;
@@ -39,6 +43,7 @@ struct FirstToken {
 /// All tokens of a sequence follow the mean of its tokens.
 struct MeanToken {
   static constexpr bool per_sequence = true;
+  static constexpr bool every_token = true;
   static constexpr Index tokens(Index length) { return length; }
   static constexpr std::string_view name() { return "per::MeanToken"; }
   bool operator==(const MeanToken&) const = default;
