@@ -147,6 +147,26 @@ TEST_CASE("floating types convert; 1.5, -2 and 2^-14 are exact in all of them") 
   check_mentions(error_of([&] { file.read<float>("F32", f); }), "expected 2 elements, found 3");
 }
 
+TEST_CASE("whole numbers pass through as they are, and only as they are") {
+  const test::TemporaryFolder folder;
+  const std::vector<std::int64_t> wide{std::numeric_limits<std::int64_t>::min(), 5};
+  const std::vector<std::uint8_t> narrow{0, 255};
+  const auto path = folder.path() / "file";
+  write_safetensors(path, {tensor_out<std::int64_t>("wide", {2}, wide),
+                           tensor_out<std::uint8_t>("narrow", {2, 1}, narrow)});
+  const auto file = SafeTensors::open(path);
+  std::vector<std::int64_t> w(2);
+  std::vector<std::uint8_t> n(2);
+  file.read<std::int64_t>("wide", w);
+  file.read<std::uint8_t>("narrow", n);
+  CHECK(w == wide);
+  CHECK(n == narrow);
+  check_mentions(error_of([&] { file.read<std::int64_t>("narrow", w); }), path.string(),
+                 "'narrow'", "expected type I64, found U8");
+  w.resize(3);
+  check_mentions(error_of([&] { file.read<std::int64_t>("wide", w); }), "expected 3 elements");
+}
+
 TEST_CASE("a tensor that lies at an odd address is read all the same") {
   const test::TemporaryFolder folder;
   // The header is 8k + 3 bytes long, so the floats begin at an odd place.

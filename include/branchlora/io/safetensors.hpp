@@ -64,6 +64,10 @@ TensorOut tensor_out(std::string name, std::vector<Index> shape, std::span<const
   return {std::move(name), dtype_of<T>, std::move(shape), std::as_bytes(values)};
 }
 
+/// A type of whole numbers that files can hold as it is.
+template <class T>
+concept WholeNumber = Storable<T> && std::integral<T> && !std::same_as<T, bool>;
+
 namespace detail {
 
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;
@@ -145,6 +149,19 @@ class SafeTensors {
         fail("{}: tensor '{}': expected type F32, F64, F16 or BF16, found {}", path_.string(), name,
              to_string(source.dtype));
     }
+  }
+
+  /// Copies the tensor `name` of whole numbers, stored as exactly this type, into `out`. Throws
+  /// `Error` on another type or if `out` has not as many elements as the tensor.
+  template <WholeNumber T>
+  void read(std::string_view name, std::span<T> out) const {
+    const TensorView& source = tensor(name);
+    expect(source.dtype == dtype_of<T>, "{}: tensor '{}': expected type {}, found {}",
+           path_.string(), name, to_string(dtype_of<T>), to_string(source.dtype));
+    expect(source.size() == static_cast<Index>(out.size()),
+           "{}: tensor '{}': expected {} elements, found {}", path_.string(), name, out.size(),
+           source.size());
+    std::ranges::copy(source.bytes, std::as_writable_bytes(out).begin());
   }
 
  private:
