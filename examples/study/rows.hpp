@@ -2,9 +2,16 @@
 #pragma once
 
 #include "branchlora/adapter/method.hpp"
+#include "branchlora/continual/strategy/ewc.hpp"
+#include "branchlora/continual/strategy/lwf.hpp"
+#include "branchlora/continual/strategy/orthogonal.hpp"
+#include "branchlora/continual/strategy/replay.hpp"
 #include "study.hpp"
 
 namespace study {
+
+/// The strategies that a row can take with `Row::with`.
+namespace strategy = branchlora::continual::strategy;
 
 /// Variant `V`, one task after another.
 template <class V>

@@ -70,26 +70,23 @@ Tasks load_tasks(const Settings& s, const continual::Base& base) {
   return tasks;
 }
 
+/// Trains a row that is trained, and scores it.
 Results run(const Job& job, const continual::Base& base, std::span<const Tasks::value_type> tasks,
             const std::filesystem::path& snapshot, const continual::Listener& listener) {
   Backend backend(1);
   const continual::Options& o = job.options;
-  switch (job.row->protocol) {
-    case Protocol::zero_shot: {
-      std::vector<std::string> names;
-      for (const auto& task : tasks) names.push_back(task.info.name);
-      return {continual::zero_shot_result(continual::zero_shot(backend, base, tasks, o), names, o)};
-    }
+  const auto& [name, protocol, method, alpha, strategies] = *job.row;
+  expect(strategies.empty() || protocol == Protocol::stream,
+         "{}: strategies act against forgetting, so they need a stream of tasks", name);
+  switch (protocol) {
     case Protocol::joint:
-      return {continual::run_joint(backend, base, tasks, job.row->method, job.row->name, o,
-                                   listener)};
+      return {continual::run_joint(backend, base, tasks, method, name, o, listener)};
     case Protocol::alone:
-      return {continual::run_alone(backend, base, tasks, job.row->method, job.row->name, o,
-                                   listener)};
-    case Protocol::stream: break;
+      return {continual::run_alone(backend, base, tasks, method, name, o, listener)};
+    default:
+      return continual::run_stream(backend, base, tasks, method, name, o, snapshot, listener,
+                                   strategies);
   }
-  return continual::run_stream(backend, base, tasks, job.row->method, job.row->name, o, snapshot,
-                               listener);
 }
 
 /// Runs jobs on `workers` threads, each job on one. What a job computes does not depend on that.
@@ -122,13 +119,14 @@ Index steps_of(const Job& job, std::size_t tasks) {
              : job.options.steps * static_cast<Index>(tasks);
 }
 
-/// The learning rate of each row: the best final mean on held-out training samples, with one seed
-/// and a third of the steps. Every row has the same choice.
+/// The learning rate of each row that is trained: the best final mean on held-out training samples,
+/// with one seed and a third of the steps. Every row has the same choice.
 std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*>& rows,
                                  const continual::Base& base, const Tasks& tasks) {
   const Tasks held_out = continual::hold_out<Backend>(tasks);
   std::vector<Job> jobs;
   for (const Row* row : rows) {
+    if (row->protocol == Protocol::zero_shot) continue;
     for (const double rate : s.search) {
       Job job{row, s.options, ""};
       job.options.hyper.alpha = row->alpha;
@@ -153,14 +151,18 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
     });
   }
   std::vector<double> chosen;
-  for (std::size_t r = 0; r < rows.size(); ++r) {
-    const auto first = scores.begin() + static_cast<std::ptrdiff_t>(r * s.search.size());
-    const auto best = std::max_element(first, first + static_cast<std::ptrdiff_t>(s.search.size()));
-    chosen.push_back(s.search[static_cast<std::size_t>(best - first)]);
-    fmt::print("{}: learning rate {} of", rows[r]->name, chosen.back());
-    for (std::size_t k = 0; k < s.search.size(); ++k) {
-      fmt::print(" {} ({:.1f})", s.search[k], first[static_cast<std::ptrdiff_t>(k)]);
+  std::span<const double> left = scores;
+  for (const Row* row : rows) {
+    if (row->protocol == Protocol::zero_shot) {
+      chosen.push_back(s.options.rate);
+      continue;
     }
+    const auto own = left.first(s.search.size());
+    left = left.subspan(s.search.size());
+    const auto best = std::ranges::max_element(own) - own.begin();
+    chosen.push_back(s.search[static_cast<std::size_t>(best)]);
+    fmt::print("{}: learning rate {} of", row->name, chosen.back());
+    for (std::size_t k = 0; k < own.size(); ++k) fmt::print(" {} ({:.1f})", s.search[k], own[k]);
     fmt::print("\n");
   }
   return chosen;
@@ -206,14 +208,20 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
     Backend backend(s.jobs);
     return continual::zero_shot<Backend>(backend, base, tasks, s.options);
   }();
+  std::vector<std::string> names;
+  for (const auto& task : tasks) names.push_back(task.info.name);
   {
     report::Progress progress(total);
     run_all(jobs.size(), s.jobs, [&](std::size_t i) {
       const auto snapshot = s.out / "snapshots" / (jobs[i].name + ".safetensors");
       if (!s.resume) std::filesystem::remove(snapshot);
       auto line = progress.start(fmt::format("{}, seed {}", jobs[i].row->name, jobs[i].options.seed));
-      results[i] = run(jobs[i], base, tasks, snapshot,
-                       [&](Index steps, const std::string& what) { line.advance(steps, what); });
+      if (jobs[i].row->protocol == Protocol::zero_shot) {
+        results[i] = {continual::zero_shot_result(zero, names, jobs[i].options)};
+      } else {
+        results[i] = run(jobs[i], base, tasks, snapshot,
+                         [&](Index steps, const std::string& what) { line.advance(steps, what); });
+      }
       for (std::size_t k = 0; k < results[i].size(); ++k) {
         continual::RunResult& r = results[i][k];
         r.zero_shot = zero;

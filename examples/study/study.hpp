@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "branchlora/adapter/any_adapter.hpp"
+#include "branchlora/continual/strategy.hpp"
 #include "branchlora/eigen/backend.hpp"
 
 namespace study {
@@ -27,6 +28,16 @@ struct Row {
   Protocol protocol;
   branchlora::Method<Backend> method;
   double alpha;  ///< Such that the adapter's output is scaled by 2, as in CoIN's runs.
+  /// What its loop does against forgetting, in a stream.
+  std::vector<branchlora::continual::StrategyFactory<Backend>> strategies{};
+
+  /// This row with one more strategy, as in `stream<Lora<32>>("EWC").with(strategy::Ewc{})`.
+  template <class Settings>
+  Row with(Settings settings) const {
+    Row row = *this;
+    row.strategies.push_back(branchlora::continual::strategy_factory<Backend>(settings));
+    return row;
+  }
 };
 
 /// The base model as it is.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -239,6 +240,115 @@ TEST_CASE("a gradient that is not finite ends the run with the task and the step
   options.rate = std::numeric_limits<double>::infinity();
   const std::string message = error_of([&] { run<Moe>(stream, options); });
   check_mentions(message, "task look", "step 1", "nan");
+}
+
+TEST_CASE("a parameter that is not finite after the last step ends the run with its name") {
+  Stream stream;
+  Options options = Stream::options();
+  options.rate = std::numeric_limits<double>::infinity();
+  options.steps = 1;
+  const std::string message = error_of([&] { run<Moe>(stream, options); });
+  check_mentions(message, "task look", "after the last step", "is not finite");
+}
+
+namespace {
+
+/// What adapters were told, in order.
+struct Told {
+  std::vector<std::string> events;
+  int supervised = 0, unsupervised = 0;
+};
+
+/// An adapter that passes everything on and writes down what it is told.
+class Spy final : public AnyAdapter<B> {
+ public:
+  Spy(std::unique_ptr<AnyAdapter<B>> inner, Told* told) : inner_(std::move(inner)), told_(told) {}
+
+  Var<float> operator()(Tape<B>& tape, Var<float> x, Var<float> y,
+                        const Routing& routing) override {
+    if (told_ != nullptr) ++(routing.supervise ? told_->supervised : told_->unsupervised);
+    CHECK(routing.supervise == (tape.recording() && routing.dropout != nullptr));
+    return (*inner_)(tape, x, y, routing);
+  }
+  void begin_task(Index task) override {
+    tell(fmt::format("task {}", task));
+    inner_->begin_task(task);
+  }
+  void begin_stage(Index stage) override {
+    tell(fmt::format("stage {}", stage));
+    inner_->begin_stage(stage);
+  }
+  void end_task() override {
+    tell("end");
+    inner_->end_task();
+  }
+  std::vector<std::uint64_t> state() const override { return inner_->state(); }
+  void restore(std::span<const std::uint64_t> state) override { inner_->restore(state); }
+  void merge_into(MatrixView<float> weight) const override { inner_->merge_into(weight); }
+  std::vector<double> activity() const override { return inner_->activity(); }
+  BranchSet active() const override { return inner_->active(); }
+  BranchSet frozen() const override { return inner_->frozen(); }
+  const std::string& name() const override { return inner_->name(); }
+
+ private:
+  void tell(const std::string& event) {
+    if (told_ != nullptr) told_->events.push_back(event);
+  }
+
+  std::unique_ptr<AnyAdapter<B>> inner_;
+  Told* told_;
+};
+
+/// The method of `Branch` in these stages; one adapter tells what it hears.
+Method<B> in_stages(std::vector<double> stages, Told& told) {
+  Method<B> method = method_of<B, Branch>();
+  method.stages = std::move(stages);
+  method.make = [make = method.make, &told](auto& parameters, const std::string& name, Index d_in,
+                                            Index d_out, const Hyper& hyper, const Random& random) {
+    return std::make_unique<Spy>(make(parameters, name, d_in, d_out, hyper, random),
+                                 name == "decoder.block.0.q" ? &told : nullptr);
+  };
+  return method;
+}
+
+}  // namespace
+
+TEST_CASE("a task is learned in its method's stages, and in training its labels are known") {
+  Stream stream;
+  Options options = Stream::options();
+  options.steps = 6;
+  options.observed = 0;
+  const auto learn = [&](std::vector<double> stages, const std::string& file, Told& told) {
+    const auto results = continual::run_stream(stream.backend, stream.base, stream.first(2),
+                                               in_stages(std::move(stages), told), "Tiny", options,
+                                               stream.path(file));
+    return outcome(results, stream.path(file));
+  };
+  Told once;
+  const Outcome plain = learn({1.0}, "plain.safetensors", once);
+  CHECK(once.events ==
+        std::vector<std::string>{"task 0", "stage 0", "end", "task 1", "stage 0", "end"});
+  CHECK(once.supervised == 2 * 6);
+  CHECK(once.unsupervised > 0);  // in scoring
+
+  Told twice;
+  const Outcome halves = learn({0.5, 0.5}, "halves.safetensors", twice);
+  CHECK(twice.events == std::vector<std::string>{"task 0", "stage 0", "stage 1", "end", "task 1",
+                                                 "stage 0", "stage 1", "end"});
+  CHECK(twice.supervised == 2 * 6);
+  CHECK(halves.tensors != plain.tensors);  // schedule and moments began anew
+  // A stage without steps is as if it were not there.
+  Told empty;
+  check_same(learn({0.0, 1.0}, "empty.safetensors", empty), plain);
+}
+
+TEST_CASE("stages end at the rounded sums of their shares, which are all there is") {
+  CHECK(continual::stage_ends({1.0}, 7) == std::vector<Index>{7});
+  CHECK(continual::stage_ends({0.5, 0.25, 0.25}, 10) == std::vector<Index>{5, 8, 10});
+  CHECK(continual::stage_ends({0.1, 0.2, 0.3, 0.4}, 1000) ==
+        std::vector<Index>{100, 300, 600, 1000});
+  check_mentions(error_of([] { continual::stage_ends({0.5, 0.4}, 10); }), "sum to 1", "0.9");
+  check_mentions(error_of([] { continual::stage_ends({1.5, -0.5}, 10); }), "at least 0", "-0.5");
 }
 
 TEST_CASE("routers and branches that are frozen keep their bits through later tasks") {

@@ -6,6 +6,7 @@
 #include "branchlora/autograd/op/add_rows.hpp"       // IWYU pragma: export
 #include "branchlora/autograd/op/attention.hpp"      // IWYU pragma: export
 #include "branchlora/autograd/op/cross_entropy.hpp"  // IWYU pragma: export
+#include "branchlora/autograd/op/distillation.hpp"   // IWYU pragma: export
 #include "branchlora/autograd/op/dropout.hpp"        // IWYU pragma: export
 #include "branchlora/autograd/op/frozen_linear.hpp"  // IWYU pragma: export
 #include "branchlora/autograd/op/gather.hpp"         // IWYU pragma: export

@@ -48,7 +48,7 @@ class ParameterSet {
   std::vector<Parameter<T>*> add_stack(const std::vector<Entry>& entries, Index cols) {
     Index rows = 0;
     for (const Entry& entry : entries) rows += entry.rows;
-    groups_.push_back({Buffer<B>(*backend_, rows, cols), Buffer<B>(), {}});
+    groups_.push_back({memory("parameter", entries.front().name, rows, cols), Buffer<B>(), {}});
     Group& group = groups_.back();
     Index first = 0;
     for (const Entry& entry : entries) {
@@ -70,7 +70,7 @@ class ParameterSet {
     if (!trainable || parameter.grad.data != nullptr) return;
     Group& group = *group_of_.at(&parameter);
     const MatrixView<T> all = group.value.view();
-    group.grad = Buffer<B>(*backend_, all.rows, all.cols);
+    group.grad = memory("the gradient of", parameter.name, all.rows, all.cols);
     Index first = 0;
     for (Parameter<T>* member : group.members) {
       member->grad = group.grad.view().middle_rows(first, member->value.rows);
@@ -111,6 +111,15 @@ class ParameterSet {
     Buffer<B> grad;
     std::vector<Parameter<T>*> members;
   };
+
+  /// Memory whose shortage names the parameter.
+  Buffer<B> memory(const char* what, const std::string& name, Index rows, Index cols) {
+    try {
+      return Buffer<B>(*backend_, rows, cols);
+    } catch (const Error& e) {
+      fail("{} '{}': {}", what, name, e.what());
+    }
+  }
 
   B* backend_;
   std::deque<Group> groups_;

@@ -28,7 +28,7 @@ std::vector<double> zero_shot(B& backend, const Base& base, std::span<const Task
 
 /// The base model as a row of a table: it ends where it begins.
 inline RunResult zero_shot_result(const std::vector<double>& scores,
-                                          const std::vector<std::string>& tasks, const Options& o) {
+                                  const std::vector<std::string>& tasks, const Options& o) {
   RunResult result;
   result.method = "Zero-shot";
   result.seed = o.seed;
@@ -65,27 +65,13 @@ RunResult run_alone(B& backend, const Base& base, std::span<const TaskData<B>> t
     result.train_seconds += one.train_seconds;
     result.R(tasks.size() - 1, t) = one.R(0, 0);
   }
-  result.step_ms =
-      1e3 * result.train_seconds / static_cast<double>(o.steps * std::ssize(tasks));
+  result.step_ms = 1e3 * result.train_seconds / static_cast<double>(o.steps * std::ssize(tasks));
   return result;
 }
 
-/// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream
-/// has in all: the upper bound of a method that forgets nothing.
+/// The training samples of all tasks as one split.
 template <Backend B>
-RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
-                            const Method<B>& method, const std::string& name, const Options& o,
-                            const Listener& listener = {}) {
-  expect(!method.per_task_router,
-         "{}: joint training mixes tasks, so it takes one router for all of them", name);
-  const Random random(o.seed);
-  model::Multimodal<B> model(backend, base.config);
-  base.load(model);
-  model.freeze_base(o.storage, o.projector_rate);
-  model.attach(method, o.hyper, random.fork("adapter"));
-  model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
-  Tape<B> tape(backend);
-
+Split<B> join(B& backend, std::span<const TaskData<B>> tasks) {
   Split<B> all;
   Index images = 0;
   for (const TaskData<B>& task : tasks) images += task.train.bank.all().rows;
@@ -102,25 +88,29 @@ RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> t
     all.samples.insert(all.samples.end(), task.train.samples.begin(), task.train.samples.end());
     row += features.rows;
   }
+  return all;
+}
 
-  RunResult result;
-  result.method = name;
-  result.seed = o.seed;
-  result.protocol = "Domain-IL";
-  result.config = o.to_json();
-  result.config["variant"] = method.description;
-  const Index steps = o.steps * std::ssize(tasks);
-  result.train_seconds = train_task(model, tape, all, "all tasks", steps, o, random, listener);
-  result.step_ms = 1e3 * result.train_seconds / static_cast<double>(steps);
-  result.R = empty_accuracy_matrix(tasks.size());
+/// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream
+/// has in all: the upper bound of a method that forgets nothing.
+template <Backend B>
+RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+                    const Method<B>& method, const std::string& name, const Options& o,
+                    const Listener& listener = {}) {
+  expect(!method.per_task_router,
+         "{}: joint training mixes tasks, so it takes one router for all of them", name);
+  Learner<B> learner(backend, base, method, o, listener);
+  learner.model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
+  const Split<B> all = join(backend, tasks);
+  const double seconds = seconds_of(
+      [&] { train(learner, all, "all tasks", o.steps * std::ssize(tasks), learner.random); });
+  RunResult result = record_of(learner, tasks, name, seconds);
   for (std::size_t j = 0; j < tasks.size(); ++j) {
-    result.tasks.push_back(tasks[j].info.name);
-    result.stage_steps.push_back(o.steps);
-    result.R(tasks.size() - 1, j) = evaluate(model, tape, tasks[j].test, tasks[j].info.scorer,
-                                             base.tokenizer, o, [](Index) { return Index{0}; })
-                                        .score;
+    result.R(tasks.size() - 1, j) =
+        evaluate(learner.model, learner.tape, tasks[j].test, tasks[j].info.scorer, base.tokenizer,
+                 o, [](Index) { return Index{0}; })
+            .score;
   }
-  count_parameters(model, o, result);
   return result;
 }
 

@@ -6,13 +6,16 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 #include <string>
 #include <vector>
 
 #include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/options.hpp"
+#include "branchlora/continual/pick.hpp"
 #include "branchlora/continual/run_result.hpp"
 #include "branchlora/continual/snapshot.hpp"
+#include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_data.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/optim/adamw.hpp"
@@ -23,186 +26,283 @@ namespace branchlora::continual {
 /// Hears of a run's progress: how many steps were done since the last call, and on what.
 using Listener = std::function<void(Index steps, const std::string& what)>;
 
-/// The batch of the given examples of a split.
-template <Backend B>
-model::Batch make_batch(const Split<B>& split, std::span<const Index> chosen) {
-  model::Batch batch;
-  for (const Index i : chosen) {
-    batch.push(split.examples[static_cast<std::size_t>(i)], split.bank.tokens);
+/// The step at which each stage ends: the sums of the shares, rounded.
+inline std::vector<Index> stage_ends(const std::vector<double>& shares, Index steps) {
+  std::vector<Index> ends;
+  double sum = 0;
+  for (const double share : shares) {
+    expect(share >= 0, "stages: expected shares of at least 0, found {}", share);
+    sum += share;
+    ends.push_back(static_cast<Index>(std::lround(sum * static_cast<double>(steps))));
   }
-  return batch;
+  expect(std::abs(sum - 1) < 1e-9, "stages: expected shares that sum to 1, found {}", sum);
+  return ends;
 }
 
-/// Trains one task's steps and returns the seconds that they took. The schedule and AdamW's moments
-/// start anew, as they do where each task is a training job of its own. Throws `Error` on a gradient
-/// that is not finite.
+/// What one training run is made of, from its first task to its last.
 template <Backend B>
-double train_task(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
-                  const std::string& task, Index steps, const Options& o, const Random& random,
-                  const Listener& listener) {
-  AdamW<B> optimizer(model.parameters(), {.beta2 = o.beta2});
-  const WarmupCosine rate{o.rate, steps, o.warmup};
-  data::BatchSampler sampler(split.size(), o.batch, random.fork("order"));
-  const auto start = std::chrono::steady_clock::now();
-  for (Index step = 0; step < steps; ++step) {
-    tape.reset();
-    const model::Batch batch = make_batch(split, sampler.batch(step));
-    const Random dropout = random.fork("dropout").fork(static_cast<std::uint64_t>(step));
-    const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks, .dropout = &dropout};
-    const auto loss = model.loss(tape, batch, model.gather(tape, batch, split.bank), routing);
-    tape.backward(loss);
-    const double norm = gradient_norm(model.parameters());
-    expect(std::isfinite(norm), "{}: the gradient of step {} is {}; learning rate {}", task, step,
-           norm, rate(step));
-    optimizer.step(rate(step), clip_factor(norm, o.clip));
-    if (listener && ((step + 1) % 10 == 0 || step + 1 == steps)) listener(step % 10 + 1, task);
+struct Learner {
+  /// The base model with a method's adapters, and the strategies of the loop.
+  Learner(B& backend, const Base& base, const Method<B>& method_, const Options& options_,
+          const Listener& listener_, const std::vector<StrategyFactory<B>>& factories = {})
+      : method(method_),
+        options(options_),
+        listener(listener_),
+        random(options_.seed),
+        model(backend, base.config),
+        tape(backend),
+        strategies(make_strategies(backend, factories)) {
+    base.load(model);
+    model.freeze_base(options.storage, options.projector_rate);
+    model.attach(method, options.hyper, random.fork("adapter"));
   }
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  return seconds.count();
+
+  const Method<B>& method;
+  const Options& options;
+  const Listener& listener;
+  Random random;
+  model::Multimodal<B> model;
+  Tape<B> tape;
+  Strategies<B> strategies;
+};
+
+/// Throws `Error` if a parameter that was trained is not finite.
+template <Backend B>
+void expect_finite(const ParameterSet<B>& parameters, const std::string& task) {
+  for (const auto& p : parameters) {
+    if (!p.trainable) continue;
+    const double size =
+        parameters.backend().sum(p.value.size(), [w = p.value.data] BRANCHLORA_BODY(Index i) {
+          return std::abs(static_cast<double>(w[i]));
+        });
+    expect(std::isfinite(size), "{}: after the last step, {} is not finite", task, p.name);
+  }
+}
+
+/// The wall time of f() in seconds.
+template <class F>
+double seconds_of(F f) {
+  const auto start = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Trains `steps` steps on a split, called `task`, in the method's stages. The schedule and AdamW's
+/// moments start anew with each stage, as they do where each is a training job of its own. Throws
+/// `Error` on a gradient or, in the end, a parameter that is not finite.
+template <Backend B>
+void train(Learner<B>& learner, const Split<B>& split, const std::string& task, Index steps,
+           const Random& random) {
+  auto& model = learner.model;
+  auto& tape = learner.tape;
+  const Options& o = learner.options;
+  data::BatchSampler sampler(split.size(), o.batch, random.fork("order"));
+  const std::vector<Index> ends = stage_ends(learner.method.stages, steps);
+  Index step = 0;
+  for (std::size_t stage = 0; stage < ends.size(); ++stage) {
+    model.for_each_adapter([&](auto& a) { a.begin_stage(static_cast<Index>(stage)); });
+    AdamW<B> optimizer(model.parameters(), {.beta2 = o.beta2});
+    const Index first = step;
+    const WarmupCosine rate{o.rate, ends[stage] - first, o.warmup};
+    for (; step < ends[stage]; ++step) {
+      tape.reset();
+      Step<B> now{pick(split, sampler.batch(step)), {}, {}};
+      for (auto& s : learner.strategies) s->choose(now.samples, step);
+      now.batch = make_batch(now.samples);
+      const Random dropout = random.fork("dropout").fork(static_cast<std::uint64_t>(step));
+      const Routing routing{.sequences = &now.batch.sequences,
+                            .tasks = now.batch.tasks,
+                            .dropout = &dropout,
+                            .supervise = true};
+      now.logits = model.logits(tape, now.batch, gather_features(tape, now.samples), routing);
+      auto loss = op::cross_entropy(tape, now.logits, now.batch.targets);
+      for (auto& s : learner.strategies) loss = s->add_loss(tape, now, loss);
+      tape.backward(loss);
+      for (auto& s : learner.strategies) s->add_gradient(tape, model);
+      const double norm = gradient_norm(model.parameters());
+      expect(std::isfinite(norm), "{}: the gradient of step {} is {}; learning rate {}", task, step,
+             norm, rate(step - first));
+      optimizer.step(rate(step - first), clip_factor(norm, o.clip));
+      if (learner.listener && ((step + 1) % 10 == 0 || step + 1 == steps)) {
+        learner.listener(step % 10 + 1, task);
+      }
+    }
+  }
+  expect_finite(model.parameters(), task);
 }
 
 /// Lets the adapters see training samples again, without learning, and count which branches they
 /// use.
 template <Backend B>
-void observe(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
-             const Options& o) {
+void observe(Learner<B>& learner, const Split<B>& split) {
+  auto& tape = learner.tape;
+  const Index batch_size = learner.options.batch;
   tape.set_recording(false);
-  for (Index first = 0; first < std::min(o.observed, split.size()); first += o.batch) {
+  for (Index first = 0; first < std::min(learner.options.observed, split.size());
+       first += batch_size) {
     tape.reset();
-    std::vector<Index> chosen;
-    for (Index i = first; i < std::min(first + o.batch, split.size()); ++i) chosen.push_back(i);
-    const model::Batch batch = make_batch(split, chosen);
+    std::vector<Pick<B>> picks;
+    for (Index i = first; i < std::min(first + batch_size, split.size()); ++i) {
+      picks.push_back({&split, i});
+    }
+    const model::Batch batch = make_batch(picks);
     const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks, .observe = true};
-    model.hidden(tape, batch, model.gather(tape, batch, split.bank), routing);
+    learner.model.hidden(tape, batch, gather_features(tape, picks), routing);
   }
   tape.set_recording(true);
 }
 
-/// Counts into a record what a finished model has learned.
+/// The record of a finished run but for its scores: what was learned, by what, in which time.
 template <Backend B>
-void count_parameters(const model::Multimodal<B>& model, const Options& o,
-                      RunResult& result) {
-  for (const auto& p : model.parameters()) {
+RunResult record_of(const Learner<B>& learner, std::span<const TaskData<B>> tasks,
+                    const std::string& name, double seconds) {
+  const Options& o = learner.options;
+  RunResult result;
+  result.method = name;
+  result.seed = o.seed;
+  result.protocol = "Domain-IL";
+  result.config = o.to_json();
+  result.config["variant"] = learner.method.description;
+  result.R = empty_accuracy_matrix(tasks.size());
+  for (const TaskData<B>& task : tasks) {
+    result.tasks.push_back(task.info.name);
+    result.stage_steps.push_back(o.steps);
+  }
+  result.train_seconds = seconds;
+  result.step_ms = 1e3 * seconds / static_cast<double>(o.steps * std::ssize(tasks));
+  for (const auto& p : learner.model.parameters()) {
     const bool base = p.name.starts_with("projector.") && o.projector_rate <= 0;
     if (detail::is_learned(p) && !base) result.trainable += p.value.size();
     if (p.name.find(".router") != std::string::npos) result.router += p.value.size();
   }
+  return result;
 }
 
 /// What tells a run from every other: a snapshot goes on under the same text alone. JSON, so that a
 /// program that reads a snapshot learns how it was made.
 template <Backend B>
 std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
-                         const std::string& name, const Options& o) {
+                         const std::string& name, const Options& o,
+                         const Strategies<B>& strategies = {}) {
   auto names = nlohmann::json::array();
   for (const TaskData<B>& task : tasks) names.push_back(task.info.name);
-  return nlohmann::json{
-      {"name", name}, {"base", base.digest}, {"tasks", names}, {"options", o.to_json()}}
-      .dump();
+  nlohmann::json identity{
+      {"name", name}, {"base", base.digest}, {"tasks", names}, {"options", o.to_json()}};
+  if (!strategies.empty()) identity["strategies"] = config_of(strategies);
+  return identity.dump();
 }
 
-/// Learns `tasks` one after another with a method's adapters on the base model, and after each scores
-/// the tasks so far and the next (all of them with `Options::full_matrix`); `name` titles its row.
-/// Returns the run's record and, where a selector picks the router, a second one of the same training
-/// scored with the true task given.
+/// Writes the scores that there are into the rows of R.
+inline void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores) {
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    for (std::size_t j = 0; j < scores[i].size(); ++j) matrix(i, j) = scores[i][j];
+  }
+}
+
+/// Scores tasks 0 to `scored` after task t was learned: adds a row to the record of progress.
+template <Backend B>
+void score_tasks(Learner<B>& learner, const Base& base, std::span<const TaskData<B>> tasks, Index t,
+                 Index scored, Progressed& done) {
+  const Options& o = learner.options;
+  auto& row = done.scores.emplace_back();
+  auto& given = done.scores_given.emplace_back();
+  double found = 0;
+  for (Index j = 0; j < scored; ++j) {
+    const TaskData<B>& other = tasks[static_cast<std::size_t>(j)];
+    if (learner.listener) {
+      const std::string& learned = tasks[static_cast<std::size_t>(t)].info.name;
+      learner.listener(0, fmt::format("{}, scoring {}", learned, other.info.name));
+    }
+    const auto score = [&](auto router_of) {
+      return evaluate(learner.model, learner.tape, other.test, other.info.scorer, base.tokenizer, o,
+                      router_of)
+          .score;
+    };
+    // A task that has not been learned has no router of its own: it takes the latest.
+    const Index known = std::min(j, t);
+    if (learner.method.uses_keys) {
+      const auto selected = [&](Index i) {
+        return done.selector.select(other.test.embeddings[static_cast<std::size_t>(i)]);
+      };
+      row.push_back(score(selected));
+      given.push_back(score([&](Index) { return known; }));
+      double hits = 0;
+      for (Index i = 0; i < other.test.size(); ++i) hits += selected(i) == j ? 1 : 0;
+      found += 100.0 * hits / static_cast<double>(other.test.size() * std::ssize(tasks));
+    } else {
+      row.push_back(score([&](Index) { return known; }));
+    }
+  }
+  done.selector_accuracy = found;
+}
+
+/// Learns `tasks` one after another with a method's adapters on the base model, and after each
+/// scores the tasks so far and the next (all of them with `Options::full_matrix`); `name` titles
+/// its row. `strategies` act against forgetting. Returns the run's record and, where a selector
+/// picks the router, a second one of the same training scored with the true task given.
 ///
 /// With a `snapshot` path the state is kept after each task, and a run that finds its own goes on
 /// from there, to the same bits.
 template <Backend B>
-std::vector<RunResult> run_stream(B& backend, const Base& base,
-                                          std::span<const TaskData<B>> tasks,
-                                          const Method<B>& method, const std::string& name,
-                                          const Options& o,
-                                          const std::filesystem::path& snapshot = {},
-                                          const Listener& listener = {}) {
-  const Random random(o.seed);
-  model::Multimodal<B> model(backend, base.config);
-  base.load(model);
-  model.freeze_base(o.storage, o.projector_rate);
-  model.attach(method, o.hyper, random.fork("adapter"));
-  Tape<B> tape(backend);
+std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+                                  const Method<B>& method, const std::string& name,
+                                  const Options& o, const std::filesystem::path& snapshot = {},
+                                  const Listener& listener = {},
+                                  const std::vector<StrategyFactory<B>>& strategies = {}) {
+  Learner<B> learner(backend, base, method, o, listener, strategies);
+  auto& model = learner.model;
   Progressed done;
-  const std::string identity = run_identity(base, tasks, name, o);
+  done.strategy_bytes.resize(strategies.size());
+  const std::string identity = run_identity(base, tasks, name, o, learner.strategies);
   if (!snapshot.empty() && std::filesystem::exists(snapshot)) {
-    done = load_snapshot(snapshot, model, method, identity);
+    done = load_snapshot(snapshot, model, method, identity, learner.strategies);
     if (listener) listener(done.tasks_done * o.steps, name);
   }
 
   for (Index t = done.tasks_done; t < std::ssize(tasks); ++t) {
     const TaskData<B>& task = tasks[static_cast<std::size_t>(t)];
-    model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
-    done.stage_seconds.push_back(train_task(model, tape, task.train, task.info.name, o.steps, o,
-                                            random.fork(static_cast<std::uint64_t>(t)), listener));
+    const Lesson<B> lesson{model, learner.tape, tasks.first(static_cast<std::size_t>(t + 1)), o,
+                           learner.random.fork(static_cast<std::uint64_t>(t))};
+    done.stage_seconds.push_back(seconds_of([&] {
+      for (auto& s : learner.strategies) s->begin_task(lesson);
+      model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
+      train(learner, task.train, task.info.name, o.steps, lesson.random);
+      for (auto& s : learner.strategies) s->end_task(lesson);
+    }));
+    for (std::size_t i = 0; i < strategies.size(); ++i) {
+      done.strategy_bytes[i] = std::max(done.strategy_bytes[i], learner.strategies[i]->bytes());
+    }
     if (method.uses_keys) {
       for (const Embedding& e : task.train.embeddings) done.selector.add(t, e);
     }
-    if (method.freezes) observe(model, tape, task.train, o);
+    if (method.freezes) observe(learner, task.train);
     model.for_each_adapter([](auto& adapter) { adapter.end_task(); });
 
-    auto& row = done.scores.emplace_back();
-    auto& given = done.scores_given.emplace_back();
-    double found = 0;
     // Metrics look at the tasks so far and at the next.
-    const Index scored =
-        o.full_matrix ? std::ssize(tasks) : std::min(t + 2, std::ssize(tasks));
-    for (Index j = 0; j < scored; ++j) {
-      const TaskData<B>& other = tasks[static_cast<std::size_t>(j)];
-      if (listener) listener(0, fmt::format("{}, scoring {}", task.info.name, other.info.name));
-      const auto score = [&](auto router_of) {
-        return evaluate(model, tape, other.test, other.info.scorer, base.tokenizer, o, router_of)
-            .score;
-      };
-      // A task that has not been learned has no router of its own: it takes the latest.
-      const Index known = std::min(j, t);
-      if (method.uses_keys) {
-        const auto selected = [&](Index i) {
-          return done.selector.select(other.test.embeddings[static_cast<std::size_t>(i)]);
-        };
-        row.push_back(score(selected));
-        given.push_back(score([&](Index) { return known; }));
-        double hits = 0;
-        for (Index i = 0; i < other.test.size(); ++i) hits += selected(i) == j ? 1 : 0;
-        found += 100.0 * hits / static_cast<double>(other.test.size() * std::ssize(tasks));
-      } else {
-        row.push_back(score([&](Index) { return known; }));
-      }
-    }
-    done.selector_accuracy = found;
+    const Index scored = o.full_matrix ? std::ssize(tasks) : std::min(t + 2, std::ssize(tasks));
+    score_tasks(learner, base, tasks, t, scored, done);
     done.tasks_done = t + 1;
-    if (!snapshot.empty()) save_snapshot(snapshot, model, method, done, identity);
+    if (!snapshot.empty()) {
+      save_snapshot(snapshot, model, method, done, identity, learner.strategies);
+    }
   }
 
-  RunResult result;
-  result.method = name;
-  result.seed = o.seed;
-  result.protocol = method.selects && !method.uses_keys ? "Task-IL" : "Domain-IL";
-  result.config = o.to_json();
-  result.config["variant"] = method.description;
-  result.R = empty_accuracy_matrix(tasks.size());
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
-    result.tasks.push_back(tasks[i].info.name);
-    result.stage_steps.push_back(o.steps);
-    for (std::size_t j = 0; j < done.scores[i].size(); ++j) result.R(i, j) = done.scores[i][j];
+  const double seconds = std::accumulate(done.stage_seconds.begin(), done.stage_seconds.end(), 0.0);
+  RunResult result = record_of(learner, tasks, name, seconds);
+  if (method.selects && !method.uses_keys) result.protocol = "Task-IL";
+  for (std::size_t i = 0; i < strategies.size(); ++i) {
+    auto& entry = result.config["strategies"].emplace_back(learner.strategies[i]->config());
+    entry["held_bytes"] = done.strategy_bytes[i];
   }
-  count_parameters(model, o, result);
   result.stage_seconds = done.stage_seconds;
-  result.train_seconds = 0;
-  for (const double s : done.stage_seconds) result.train_seconds += s;
-  result.step_ms = 1e3 * result.train_seconds / static_cast<double>(o.steps * std::ssize(tasks));
-  std::vector<RunResult> results{result};
-  if (method.uses_keys) {
-    results.front().selector_accuracy = done.selector_accuracy;
-    RunResult told = result;
-    told.method += ", task given";
-    told.protocol = "Task-IL";
-    for (std::size_t i = 0; i < tasks.size(); ++i) {
-      for (std::size_t j = 0; j < done.scores[i].size(); ++j) {
-        told.R(i, j) = done.scores_given[i][j];
-      }
-    }
-    results.push_back(told);
-  }
-  return results;
+  fill_rows(result.R, done.scores);
+  if (!method.uses_keys) return {result};
+  RunResult told = result;
+  told.method += ", task given";
+  told.protocol = "Task-IL";
+  fill_rows(told.R, done.scores_given);
+  result.selector_accuracy = done.selector_accuracy;
+  return {result, told};
 }
 
 }  // namespace branchlora::continual

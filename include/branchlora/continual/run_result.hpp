@@ -20,7 +20,8 @@ struct RunResult {
   std::string protocol;                 ///< `Task-IL`, `Domain-IL` or `Class-IL`
   Index trainable = 0;                  ///< trainable parameters, the router's among them
   Index router = 0;                     ///< of which router
-  double step_ms = not_measured;        ///< mean time of one training step
+  /// mean time of one training step, with what strategies do before and after a task in equal parts
+  double step_ms = not_measured;
   double train_seconds = not_measured;  ///< wall time of training, evaluation left out
   /// `T x T`, row: after training on, column: scored on; the name that the definitions use.
   AccuracyMatrix R;                         // NOLINT(readability-identifier-naming)

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "branchlora/core/chosen.hpp"
+#include "branchlora/core/host_device.hpp"
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/core/sequences.hpp"
 
@@ -34,8 +35,27 @@ struct KeyRange {
   Index count = 0;
 };
 
+/// Bodies of every kind that a backend must take. Named, since nvcc refuses lambdas in a concept.
+namespace archetype {
+
+struct Element {
+  void operator()(Index) const {}
+};
+struct Row {
+  template <class Team>
+  void operator()(const Team&, Index) const {}
+};
+template <class Value>
+struct Term {
+  Value operator()(Index) const { return {}; }
+  Value operator()(Index, Index) const { return {}; }
+};
+
+}  // namespace archetype
+
 /// A set of primitives on matrices of one scalar type. All of them are ordered on one stream and
-/// give results that do not depend on the number of threads.
+/// give results that do not depend on the number of threads. Bodies are marked `BRANCHLORA_BODY`,
+/// capture by value, and read backend memory only.
 ///
 /// - `allocate`, `release`: 64-byte aligned memory of the backend.
 /// - `upload`, `download`: host to backend memory and back, in bytes.
@@ -43,7 +63,8 @@ struct KeyRange {
 /// - `gemm`: c = alpha op(a) op(b) + beta c.
 /// - `for_each(n, body)`: body(i) for each element; bodies run in any order.
 /// - `for_rows(n, body)`: body(team, i) for each row; `team.loop(n, f)`, `team.sum(n, f)` and
-///   `team.max(n, f)` go over the row's elements together.
+///   `team.max(n, f)` go over the row's elements together. A team may be many threads, which all run
+///   what stands between these calls: it may set a scalar, but not add to one.
 /// - `reduce_columns(rows, cols, f, out, add)`: out[c] (+)= sum over r of f(r, c).
 /// - `scatter_add_rows(from, to, scale, target)`: to[target(i)] += scale * from[i] where target(i)
 ///   is not negative; rows that meet in one target are added in order.
@@ -68,11 +89,11 @@ concept Backend = requires(B& b, MatrixView<typename B::Scalar> m,
   b.fill(m, s);
   b.copy(c, m);
   b.gemm(Op::none, Op::transpose, s, c, c, s, m);
-  b.for_each(n, [](Index) {});
-  b.for_rows(n, [](auto, Index) {});
-  b.reduce_columns(n, n, [](Index, Index) { return typename B::Scalar(0); }, out, true);
-  b.scatter_add_rows(c, m, s, [](Index i) { return i; });
-  { b.sum(n, [](Index) { return 0.0; }) } -> std::same_as<double>;
+  b.for_each(n, archetype::Element{});
+  b.for_rows(n, archetype::Row{});
+  b.reduce_columns(n, n, archetype::Term<typename B::Scalar>{}, out, true);
+  b.scatter_add_rows(c, m, s, archetype::Term<Index>{});
+  { b.sum(n, archetype::Term<double>{}) } -> std::same_as<double>;
   b.skinny_dot(c, c, s, m, false, chosen);
   b.skinny_axpy(c, c, s, m, false, chosen);
   b.skinny_outer(c, c, s, m, false, chosen);

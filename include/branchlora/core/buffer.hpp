@@ -16,7 +16,10 @@ class Buffer {
   using T = typename B::Scalar;
 
   Buffer() = default;
-  Buffer(B& backend, Index rows, Index cols) : backend_(&backend), rows_(rows), cols_(cols) {
+  Buffer(B& backend, Index rows, Index cols) : Buffer() {
+    backend_ = &backend;
+    rows_ = rows;
+    cols_ = cols;
     data_ = static_cast<T*>(backend.allocate(static_cast<std::size_t>(rows * cols) * sizeof(T)));
     backend.fill(view(), T(0));
   }

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/host_device.hpp"
 #include "branchlora/core/matrix.hpp"
 
 namespace branchlora {
@@ -41,10 +42,10 @@ class Random {
   }
 
   /// 32 random bits.
-  std::uint32_t bits(std::uint64_t i) const { return block(i / 4)[i % 4]; }
+  BRANCHLORA_HD std::uint32_t bits(std::uint64_t i) const { return block(i / 4)[i % 4]; }
 
   /// Uniform in [0, 1).
-  double uniform(std::uint64_t i) const { return bits(i) * 0x1p-32; }
+  BRANCHLORA_HD double uniform(std::uint64_t i) const { return bits(i) * 0x1p-32; }
 
   /// Uniform in [low, high).
   double uniform(std::uint64_t i, double low, double high) const {
@@ -84,7 +85,7 @@ class Random {
     return x ^ (x >> 31);
   }
 
-  std::array<std::uint32_t, 4> block(std::uint64_t counter) const {
+  BRANCHLORA_HD std::array<std::uint32_t, 4> block(std::uint64_t counter) const {
     using Philox = r123::Philox4x32;
     const Philox::ctr_type ctr = {{static_cast<std::uint32_t>(counter),
                                    static_cast<std::uint32_t>(counter >> 32),

@@ -11,14 +11,14 @@
 
 namespace branchlora::model {
 
-/// Writes the parameters for which `wanted(parameter)` holds to a safetensors file, in place of an
-/// older one of that name only once it is complete.
+/// Writes the parameters for which `wanted(parameter)` holds, and `tensors` beside them, to a
+/// safetensors file, in place of an older one of that name only once it is complete.
 template <Backend B, class Wanted>
 void save_parameters(const std::filesystem::path& path, const ParameterSet<B>& parameters,
-                     Wanted wanted, const io::Metadata& metadata) {
+                     Wanted wanted, const io::Metadata& metadata,
+                     std::vector<io::TensorOut> tensors = {}) {
   using T = typename B::Scalar;
   std::vector<std::vector<T>> values;
-  std::vector<io::TensorOut> tensors;
   for (const auto& p : parameters) {
     if (!wanted(p)) continue;
     auto& host = values.emplace_back(static_cast<std::size_t>(p.value.size()));

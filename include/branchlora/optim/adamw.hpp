@@ -24,7 +24,7 @@ double gradient_norm(ParameterSet<B>& parameters) {
   for (const auto& p : parameters) {
     if (!p.trainable || !p.has_grad) continue;
     const auto* g = p.grad.data;
-    square += parameters.backend().sum(p.grad.size(), [=](Index i) {
+    square += parameters.backend().sum(p.grad.size(), [=] BRANCHLORA_BODY(Index i) {
       return static_cast<double>(g[i]) * static_cast<double>(g[i]);
     });
   }
@@ -60,12 +60,8 @@ class AdamW {
     }
   }
 
- private:
-  struct State {
-    Buffer<B> first, second;
-    int steps = 0;
-  };
-
+  /// One step of one parameter, for `step`. Public since nvcc takes bodies from public functions
+  /// only.
   void update(Parameter<T>& p, double rate, double gradient_scale) {
     State& state = states_[&p];
     if (state.first.empty()) {
@@ -86,13 +82,19 @@ class AdamW {
     T* m = state.first.view().data;
     T* v = state.second.view().data;
     const T* g = p.grad.data;
-    parameters_->backend().for_each(p.value.size(), [=](Index i) {
+    parameters_->backend().for_each(p.value.size(), [=] BRANCHLORA_BODY(Index i) {
       const T gi = scale * g[i];
       m[i] = b1 * m[i] + (T(1) - b1) * gi;
       v[i] = b2 * v[i] + (T(1) - b2) * gi * gi;
       w[i] = keep * w[i] - rate1 * m[i] / (std::sqrt(v[i] * inverse2) + epsilon);
     });
   }
+
+ private:
+  struct State {
+    Buffer<B> first, second;
+    int steps = 0;
+  };
 
   ParameterSet<B>* parameters_;
   AdamWOptions options_;

@@ -12,7 +12,7 @@ void pass_gradient(Tape<B>& tape, Var<typename B::Scalar> input,
                    MatrixView<const typename B::Scalar> dy, typename B::Scalar scale) {
   if (!input.needs_grad()) return;
   const auto sink = tape.gradient(input);
-  tape.backend().for_rows(dy.rows, [=](auto team, Index i) {
+  tape.backend().for_rows(dy.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
     auto* d = sink.view.row(i);
     const auto* g = dy.row(i);
     if (sink.add) {
@@ -42,8 +42,8 @@ Var<typename B::Scalar> add(Tape<B>& tape, Var<typename B::Scalar> a, Var<typena
                             typename B::Scalar scale = 1) {
   expect_shape(b.value(), a.rows(), a.cols(), "the second term of a sum");
   auto y = tape.result(a.rows(), a.cols(), a, b);
-  tape.backend().for_rows(a.rows(), [=, av = a.value(), bv = b.value(), yv = y.value()](
-                                        auto team, Index i) {
+  tape.backend().for_rows(a.rows(), [=, av = a.value(), bv = b.value(),
+                                     yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
     const auto* ai = av.row(i);
     const auto* bi = bv.row(i);
     auto* yi = yv.row(i);

@@ -17,7 +17,7 @@ struct AddRows {
     if (!p.needs_grad()) return;
     const auto dy = y.grad();
     const auto sink = tape.gradient(p);
-    tape.backend().for_rows(sink.view.rows, [=](auto team, Index k) {
+    tape.backend().for_rows(sink.view.rows, [=] BRANCHLORA_BODY(auto team, Index k) {
       auto* d = sink.view.row(k);
       if (!sink.add) team.loop(dy.cols, [=](Index c) { d[c] = T(0); });
       for (Index i = k; i < dy.rows; i += sink.view.rows) {
@@ -35,8 +35,8 @@ Var<typename B::Scalar> add_rows(Tape<B>& tape, Var<typename B::Scalar> x,
   expect(p.cols() == x.cols() && x.rows() % p.rows() == 0,
          "repeated rows: {} x {} do not fit {} x {}", p.rows(), p.cols(), x.rows(), x.cols());
   auto y = tape.result(x.rows(), x.cols(), x, p);
-  tape.backend().for_rows(x.rows(), [xv = x.value(), pv = p.value(), yv = y.value()](auto team,
-                                                                                     Index i) {
+  tape.backend().for_rows(x.rows(), [xv = x.value(), pv = p.value(),
+                                     yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
     const auto* xi = xv.row(i);
     const auto* pi = pv.row(i % pv.rows);
     auto* yi = yv.row(i);

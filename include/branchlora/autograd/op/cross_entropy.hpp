@@ -27,21 +27,22 @@ struct CrossEntropy {
     const auto sink = tape.gradient(logits);
     const auto x = logits.value();
     const T* dl = loss.grad().data;
-    tape.backend().for_rows(x.rows, [=, t = targets, ls = log_sum, w = weight](auto team, Index i) {
-      T* out = sink.view.row(i);
-      const T* xi = x.row(i);
-      if (t[i] == ignored) {
-        if (!sink.add) team.loop(x.cols, [=](Index c) { out[c] = T(0); });
-        return;
-      }
-      const T g = w * *dl;
-      const T shift = ls.data[i];
-      const Index target = t[i];
-      team.loop(x.cols, [=, add = sink.add](Index c) {
-        const T d = g * (math::exp(xi[c] - shift) - (c == target ? T(1) : T(0)));
-        out[c] = add ? out[c] + d : d;
-      });
-    });
+    tape.backend().for_rows(
+        x.rows, [=, t = targets, ls = log_sum, w = weight] BRANCHLORA_BODY(auto team, Index i) {
+          T* out = sink.view.row(i);
+          const T* xi = x.row(i);
+          if (t[i] == ignored) {
+            if (!sink.add) team.loop(x.cols, [=](Index c) { out[c] = T(0); });
+            return;
+          }
+          const T g = w * *dl;
+          const T shift = ls.data[i];
+          const Index target = t[i];
+          team.loop(x.cols, [=, add = sink.add](Index c) {
+            const T d = g * (math::exp(xi[c] - shift) - (c == target ? T(1) : T(0)));
+            out[c] = add ? out[c] + d : d;
+          });
+        });
   }
 };
 
@@ -64,16 +65,17 @@ Var<typename B::Scalar> cross_entropy(Tape<B>& tape, Var<typename B::Scalar> log
   auto loss = tape.result(1, 1, logits);
   const auto log_sum = tape.scratch(1, logits.rows());
   const auto losses = tape.scratch(1, logits.rows());
-  tape.backend().for_rows(logits.rows(), [=, x = logits.value()](auto team, Index i) {
-    const T* xi = x.row(i);
-    const T highest = team.max(x.cols, [=](Index c) { return xi[c]; });
-    const T sum = team.sum(x.cols, [=](Index c) { return math::exp(xi[c] - highest); });
-    log_sum.data[i] = highest + std::log(sum);
-    losses.data[i] = t[i] == ignored ? T(0) : log_sum.data[i] - xi[t[i]];
-  });
+  tape.backend().for_rows(
+      logits.rows(), [=, x = logits.value()] BRANCHLORA_BODY(auto team, Index i) {
+        const T* xi = x.row(i);
+        const T highest = team.max(x.cols, [=](Index c) { return xi[c]; });
+        const T sum = team.sum(x.cols, [=](Index c) { return math::exp(xi[c] - highest); });
+        log_sum.data[i] = highest + std::log(sum);
+        losses.data[i] = t[i] == ignored ? T(0) : log_sum.data[i] - xi[t[i]];
+      });
   tape.backend().reduce_columns(
-      logits.rows(), 1, [=](Index r, Index) { return weight * losses.data[r]; }, loss.value().data,
-      false);
+      logits.rows(), 1, [=] BRANCHLORA_BODY(Index r, Index) { return weight * losses.data[r]; },
+      loss.value().data, false);
   tape.record(loss, CrossEntropy<B>{logits, loss, t, log_sum, weight});
   return loss;
 }

@@ -17,7 +17,7 @@ struct Dropout {
   void backward(Tape<B>& tape) const {
     const auto dy = y.grad();
     const auto sink = tape.gradient(x);
-    tape.backend().for_rows(dy.rows, [=, m = mask](auto team, Index i) {
+    tape.backend().for_rows(dy.rows, [=, m = mask] BRANCHLORA_BODY(auto team, Index i) {
       const T* di = dy.row(i);
       const T* mi = m.row(i);
       T* out = sink.view.row(i);
@@ -39,15 +39,16 @@ Var<typename B::Scalar> dropout(Tape<B>& tape, Var<typename B::Scalar> x, double
   auto y = tape.result(x.rows(), x.cols(), x);
   const auto mask = tape.scratch(x.rows(), x.cols());
   const T keep = static_cast<T>(1.0 / (1.0 - p));
-  tape.backend().for_rows(x.rows(), [=, xv = x.value(), yv = y.value()](auto team, Index i) {
-    const T* xi = xv.row(i);
-    T* yi = yv.row(i);
-    T* mi = mask.row(i);
-    team.loop(xv.cols, [=](Index c) {
-      mi[c] = random.uniform(static_cast<std::uint64_t>(i * xv.cols + c)) < p ? T(0) : keep;
-      yi[c] = mi[c] * xi[c];
-    });
-  });
+  tape.backend().for_rows(
+      x.rows(), [=, xv = x.value(), yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
+        const T* xi = xv.row(i);
+        T* yi = yv.row(i);
+        T* mi = mask.row(i);
+        team.loop(xv.cols, [=](Index c) {
+          mi[c] = random.uniform(static_cast<std::uint64_t>(i * xv.cols + c)) < p ? T(0) : keep;
+          yi[c] = mi[c] * xi[c];
+        });
+      });
   tape.record(y, Dropout<B>{x, y, mask});
   return y;
 }

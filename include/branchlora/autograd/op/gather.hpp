@@ -14,8 +14,7 @@ namespace detail {
 /// d[target(i)] += scale * dy[i] over all i with a target; columns run in parallel, rows in order.
 template <Backend B, class Target>
 void scatter_add(Tape<B>& tape, Var<typename B::Scalar> input,
-                 MatrixView<const typename B::Scalar> dy, typename B::Scalar scale,
-                 Target target) {
+                 MatrixView<const typename B::Scalar> dy, typename B::Scalar scale, Target target) {
   using T = typename B::Scalar;
   if (!input.needs_grad()) return;
   const auto [d, add] = tape.gradient(input);
@@ -36,9 +35,11 @@ struct Gather {
 
   void backward(Tape<B>& tape) const {
     const auto* ix = index;
-    detail::scatter_add(tape, a, y.grad(), scale, [=](Index i) { return Index{ix[i]}; });
+    detail::scatter_add(tape, a, y.grad(), scale,
+                        [=] BRANCHLORA_BODY(Index i) { return Index{ix[i]}; });
     if (two) {
-      detail::scatter_add(tape, b, y.grad(), T(1), [=](Index i) { return Index{-1 - ix[i]}; });
+      detail::scatter_add(tape, b, y.grad(), T(1),
+                          [=] BRANCHLORA_BODY(Index i) { return Index{-1 - ix[i]}; });
     }
   }
 };
@@ -53,11 +54,12 @@ Var<typename B::Scalar> gather(Tape<B>& tape, Var<typename B::Scalar> a,
   }
   const std::int32_t* ix = tape.upload(index);
   auto y = tape.result(static_cast<Index>(index.size()), a.cols(), a);
-  tape.backend().for_rows(y.rows(), [=, av = a.value(), yv = y.value()](auto team, Index i) {
-    const T* from = av.row(ix[i]);
-    T* to = yv.row(i);
-    team.loop(yv.cols, [=](Index c) { to[c] = scale * from[c]; });
-  });
+  tape.backend().for_rows(y.rows(),
+                          [=, av = a.value(), yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
+                            const T* from = av.row(ix[i]);
+                            T* to = yv.row(i);
+                            team.loop(yv.cols, [=](Index c) { to[c] = scale * from[c]; });
+                          });
   tape.record(y, Gather<B>{a, {}, y, ix, scale, false});
   return y;
 }
@@ -74,12 +76,12 @@ Var<typename B::Scalar> interleave(Tape<B>& tape, Var<typename B::Scalar> a,
   }
   const std::int32_t* ix = tape.upload(index);
   auto y = tape.result(static_cast<Index>(index.size()), a.cols(), a, b);
-  tape.backend().for_rows(y.rows(),
-                          [=, av = a.value(), bv = b.value(), yv = y.value()](auto team, Index i) {
-                            const T* from = ix[i] >= 0 ? av.row(ix[i]) : bv.row(-1 - ix[i]);
-                            T* to = yv.row(i);
-                            team.loop(yv.cols, [=](Index c) { to[c] = from[c]; });
-                          });
+  tape.backend().for_rows(y.rows(), [=, av = a.value(), bv = b.value(),
+                                     yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
+    const T* from = ix[i] >= 0 ? av.row(ix[i]) : bv.row(-1 - ix[i]);
+    T* to = yv.row(i);
+    team.loop(yv.cols, [=](Index c) { to[c] = from[c]; });
+  });
   tape.record(y, Gather<B>{a, b, y, ix, T(1), true});
   return y;
 }

@@ -42,7 +42,7 @@ struct Elementwise {
   void backward(Tape<B>& tape) const {
     const auto dy = y.grad();
     const auto sink = tape.gradient(x);
-    tape.backend().for_rows(dy.rows, [=, xv = x.value()](auto team, Index i) {
+    tape.backend().for_rows(dy.rows, [=, xv = x.value()] BRANCHLORA_BODY(auto team, Index i) {
       const T* xi = xv.row(i);
       const T* di = dy.row(i);
       T* out = sink.view.row(i);
@@ -60,11 +60,12 @@ template <class F, Backend B>
 Var<typename B::Scalar> elementwise(Tape<B>& tape, Var<typename B::Scalar> x) {
   using T = typename B::Scalar;
   auto y = tape.result(x.rows(), x.cols(), x);
-  tape.backend().for_rows(x.rows(), [xv = x.value(), yv = y.value()](auto team, Index i) {
-    const T* xi = xv.row(i);
-    T* yi = yv.row(i);
-    team.loop(yv.cols, [=](Index c) { yi[c] = F::value(xi[c]); });
-  });
+  tape.backend().for_rows(x.rows(),
+                          [xv = x.value(), yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
+                            const T* xi = xv.row(i);
+                            T* yi = yv.row(i);
+                            team.loop(yv.cols, [=](Index c) { yi[c] = F::value(xi[c]); });
+                          });
   tape.record(y, Elementwise<B, F>{x, y});
   return y;
 }

@@ -23,7 +23,7 @@ struct LayerNorm {
     const auto g = gain.value();
     if (x.needs_grad()) {
       const auto sink = tape.gradient(x);
-      tape.backend().for_rows(dy.rows, [=](auto team, Index i) {
+      tape.backend().for_rows(dy.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
         const Index n = dy.cols;
         const T* hi = h.row(i);
         const T* di = dy.row(i);
@@ -42,8 +42,8 @@ struct LayerNorm {
     if (gain.needs_grad()) {
       const auto sink = tape.gradient(gain);
       tape.backend().reduce_columns(
-          dy.rows, dy.cols, [=](Index r, Index c) { return dy(r, c) * h(r, c); }, sink.view.data,
-          sink.add);
+          dy.rows, dy.cols, [=] BRANCHLORA_BODY(Index r, Index c) { return dy(r, c) * h(r, c); },
+          sink.view.data, sink.add);
     }
     bias_gradient(tape, dy, bias);
   }
@@ -62,13 +62,12 @@ Var<typename B::Scalar> layer_norm(Tape<B>& tape, Var<typename B::Scalar> x,
   const auto inverse = tape.scratch(1, x.rows());
   tape.backend().for_rows(
       x.rows(), [=, xv = x.value(), g = gain.value(), b = bias.value(), yv = y.value(),
-                 e = static_cast<T>(epsilon)](auto team, Index i) {
+                 e = static_cast<T>(epsilon)] BRANCHLORA_BODY(auto team, Index i) {
         const Index n = xv.cols;
         const T* xi = xv.row(i);
         const T mean = team.sum(n, [=](Index c) { return xi[c]; }) / static_cast<T>(n);
-        const T variance =
-            team.sum(n, [=](Index c) { return (xi[c] - mean) * (xi[c] - mean); }) /
-            static_cast<T>(n);
+        const T variance = team.sum(n, [=](Index c) { return (xi[c] - mean) * (xi[c] - mean); }) /
+                           static_cast<T>(n);
         const T r = T(1) / std::sqrt(variance + e);
         inverse.data[i] = r;
         T* hi = centred.row(i);

@@ -12,15 +12,15 @@ void bias_gradient(Tape<B>& tape, MatrixView<const typename B::Scalar> dy,
                    Var<typename B::Scalar> bias) {
   if (!bias.needs_grad()) return;
   const auto [db, add] = tape.gradient(bias);
-  tape.backend().reduce_columns(dy.rows, dy.cols, [=](Index r, Index c) { return dy(r, c); },
-                                db.data, add);
+  tape.backend().reduce_columns(
+      dy.rows, dy.cols, [=] BRANCHLORA_BODY(Index r, Index c) { return dy(r, c); }, db.data, add);
 }
 
 /// Adds a bias (1 x n) to every row of y.
 template <Backend B>
 void add_bias(B& backend, MatrixView<typename B::Scalar> y,
               MatrixView<const typename B::Scalar> bias) {
-  backend.for_rows(y.rows, [=](auto team, Index i) {
+  backend.for_rows(y.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
     auto* yi = y.row(i);
     team.loop(y.cols, [=](Index c) { yi[c] += bias.data[c]; });
   });

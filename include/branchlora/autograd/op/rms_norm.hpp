@@ -22,7 +22,7 @@ struct RmsNorm {
     const auto inv = inverse;
     if (x.needs_grad()) {
       const auto sink = tape.gradient(x);
-      tape.backend().for_rows(dy.rows, [=](auto team, Index i) {
+      tape.backend().for_rows(dy.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
         const Index n = dy.cols;
         const T* xi = xv.row(i);
         const T* di = dy.row(i);
@@ -40,7 +40,8 @@ struct RmsNorm {
     if (gain.needs_grad()) {
       const auto sink = tape.gradient(gain);
       tape.backend().reduce_columns(
-          dy.rows, dy.cols, [=](Index r, Index c) { return dy(r, c) * xv(r, c) * inv.data[r]; },
+          dy.rows, dy.cols,
+          [=] BRANCHLORA_BODY(Index r, Index c) { return dy(r, c) * xv(r, c) * inv.data[r]; },
           sink.view.data, sink.add);
     }
   }
@@ -54,16 +55,17 @@ Var<typename B::Scalar> rms_norm(Tape<B>& tape, Var<typename B::Scalar> x,
   expect_shape(gain.value(), 1, x.cols(), "the gain of an RMS norm");
   auto y = tape.result(x.rows(), x.cols(), x, gain);
   const auto inverse = tape.scratch(1, x.rows());
-  tape.backend().for_rows(x.rows(), [=, xv = x.value(), g = gain.value(), yv = y.value(),
-                                     e = static_cast<T>(epsilon)](auto team, Index i) {
-    const Index n = xv.cols;
-    const T* xi = xv.row(i);
-    const T square = team.sum(n, [=](Index c) { return xi[c] * xi[c]; });
-    const T r = T(1) / std::sqrt(square / static_cast<T>(n) + e);
-    inverse.data[i] = r;
-    T* yi = yv.row(i);
-    team.loop(n, [=](Index c) { yi[c] = xi[c] * r * g.data[c]; });
-  });
+  tape.backend().for_rows(x.rows(),
+                          [=, xv = x.value(), g = gain.value(), yv = y.value(),
+                           e = static_cast<T>(epsilon)] BRANCHLORA_BODY(auto team, Index i) {
+                            const Index n = xv.cols;
+                            const T* xi = xv.row(i);
+                            const T square = team.sum(n, [=](Index c) { return xi[c] * xi[c]; });
+                            const T r = T(1) / std::sqrt(square / static_cast<T>(n) + e);
+                            inverse.data[i] = r;
+                            T* yi = yv.row(i);
+                            team.loop(n, [=](Index c) { yi[c] = xi[c] * r * g.data[c]; });
+                          });
   tape.record(y, RmsNorm<B>{x, gain, y, inverse});
   return y;
 }

@@ -23,9 +23,9 @@ class RopeTable {
     std::vector<T> c, s;
     for (Index p = 0; p < length; ++p) {
       for (Index i = 0; i < head_size / 2; ++i) {
-        const double angle = static_cast<double>(p) *
-                             std::pow(base, -2.0 * static_cast<double>(i) /
-                                                static_cast<double>(head_size));
+        const double angle =
+            static_cast<double>(p) *
+            std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
         c.push_back(static_cast<T>(std::cos(angle)));
         s.push_back(static_cast<T>(std::sin(angle)));
       }
@@ -52,7 +52,7 @@ void rotate(B& backend, const RopeTable<B>& table, const std::int32_t* positions
   using T = typename B::Scalar;
   const auto cos = table.cos();
   const auto sin = table.sin();
-  backend.for_rows(x.rows, [=](auto team, Index i) {
+  backend.for_rows(x.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
     const Index half = cos.cols;
     const T* c = cos.row(positions[i]);
     const T* s = sin.row(positions[i]);

@@ -19,7 +19,7 @@ struct SwiGlu {
     const auto u = up.value();
     if (gate.needs_grad()) {
       const auto sink = tape.gradient(gate);
-      tape.backend().for_rows(dy.rows, [=](auto team, Index i) {
+      tape.backend().for_rows(dy.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
         const T* gi = g.row(i);
         const T* ui = u.row(i);
         const T* di = dy.row(i);
@@ -33,7 +33,7 @@ struct SwiGlu {
     }
     if (up.needs_grad()) {
       const auto sink = tape.gradient(up);
-      tape.backend().for_rows(dy.rows, [=](auto team, Index i) {
+      tape.backend().for_rows(dy.rows, [=] BRANCHLORA_BODY(auto team, Index i) {
         const T* gi = g.row(i);
         const T* di = dy.row(i);
         T* out = sink.view.row(i);
@@ -53,8 +53,8 @@ Var<typename B::Scalar> swiglu(Tape<B>& tape, Var<typename B::Scalar> gate,
   using T = typename B::Scalar;
   expect_shape(up.value(), gate.rows(), gate.cols(), "the second input of SwiGLU");
   auto y = tape.result(gate.rows(), gate.cols(), gate, up);
-  tape.backend().for_rows(gate.rows(), [g = gate.value(), u = up.value(), yv = y.value()](
-                                           auto team, Index i) {
+  tape.backend().for_rows(gate.rows(), [g = gate.value(), u = up.value(),
+                                        yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
     const T* gi = g.row(i);
     const T* ui = u.row(i);
     T* yi = yv.row(i);

@@ -1,0 +1,121 @@
+/// @file
+/// The orthogonality loss of O-LoRA (Wang et al., arXiv 2310.14152).
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "branchlora/adapter/gate.hpp"
+#include "branchlora/continual/strategy.hpp"
+
+namespace branchlora::continual::strategy {
+
+template <Backend B>
+class OrthogonalOn;
+
+/// O-LoRA's loss, which keeps the rows of a new A out of the space of those before:
+///
+///     loss += lambda1 sum over layers, old and new of sum |A_old A_new^T|
+///           + lambda2 sum over new A and B of ||.||_2
+///
+/// An adapter's A blocks (`<layer>.lora_A.<branch>`) are old where they are frozen and new where
+/// they train, and so are its B blocks for the second term; a branch that is not in use yet is
+/// neither. Each norm is that of a whole block, not squared, as in the released code, and its
+/// gradient at zero is zero. An adapter whose A is one block has nothing to be orthogonal to.
+struct Orthogonal {
+  template <Backend B>
+  using On = OrthogonalOn<B>;
+
+  double lambda1 = 0.5;
+  double lambda2 = 0.0;
+};
+
+/// `Orthogonal` on a backend.
+template <Backend B>
+class OrthogonalOn final : public Strategy<B> {
+ public:
+  using T = typename B::Scalar;
+
+  OrthogonalOn(B& /*backend*/, const Orthogonal& settings) : settings_(settings) {
+    expect(settings.lambda1 >= 0 && settings.lambda2 >= 0,
+           "orthogonal: expected weights of at least 0, found {} and {}", settings.lambda1,
+           settings.lambda2);
+  }
+
+  nlohmann::json config() const override {
+    return {{"name", "Orthogonal"}, {"lambda1", settings_.lambda1}, {"lambda2", settings_.lambda2}};
+  }
+
+  void add_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {
+    std::map<std::string, BranchSet> active;
+    model.for_each_adapter([&](auto& adapter) { active[adapter.name()] = adapter.active(); });
+    std::map<std::string, Blocks> layers;
+    for (auto& p : model.parameters()) {
+      const bool is_a = p.name.find(".lora_A") != std::string::npos;
+      const auto at = p.name.find(is_a ? ".lora_A" : ".lora_B");
+      if (at == std::string::npos) continue;
+      const std::string layer = p.name.substr(0, at);
+      const auto found = active.find(layer);
+      if (found == active.end() || !gate::has(found->second, branch_of(p.name, at))) continue;
+      if (p.trainable && settings_.lambda2 > 0) add_norm(tape, p);
+      if (is_a) (p.trainable ? layers[layer].fresh : layers[layer].old).push_back(&p);
+    }
+    if (settings_.lambda1 == 0) return;
+    for (const auto& [name, blocks] : layers) {
+      for (auto* fresh : blocks.fresh) {
+        for (const auto* old : blocks.old) add_product(tape, *old, *fresh);
+      }
+    }
+  }
+
+  /// gradient of new += lambda1 sign(new old^T) old. Public, as the next, since nvcc takes bodies
+  /// from public functions only.
+  void add_product(Tape<B>& tape, const Parameter<T>& old, Parameter<T>& fresh) const {
+    B& backend = tape.backend();
+    open_gradient(backend, fresh);
+    const auto signs = tape.scratch(fresh.value.rows, old.value.rows);
+    backend.gemm(Op::none, Op::transpose, T(1), fresh.value, old.value, T(0), signs);
+    backend.for_each(signs.size(), [s = signs.data] BRANCHLORA_BODY(Index i) {
+      s[i] = static_cast<T>(s[i] > T(0)) - static_cast<T>(s[i] < T(0));
+    });
+    backend.gemm(Op::none, Op::none, static_cast<T>(settings_.lambda1), signs, old.value, T(1),
+                 fresh.grad);
+  }
+
+  /// gradient += lambda2 w / ||w||.
+  void add_norm(Tape<B>& tape, Parameter<T>& p) const {
+    B& backend = tape.backend();
+    const T* w = p.value.data;
+    const double norm = std::sqrt(backend.sum(p.value.size(), [=] BRANCHLORA_BODY(Index i) {
+      return static_cast<double>(w[i]) * static_cast<double>(w[i]);
+    }));
+    if (norm == 0) return;
+    open_gradient(backend, p);
+    backend.for_each(
+        p.value.size(),
+        [=, g = p.grad.data, scale = static_cast<T>(settings_.lambda2 / norm)] BRANCHLORA_BODY(
+            Index i) { g[i] += scale * w[i]; });
+  }
+
+ private:
+  struct Blocks {
+    std::vector<Parameter<T>*> old, fresh;
+  };
+
+  /// The number at the end of `<layer>.lora_A.<branch>`; 0 where there is none.
+  static Index branch_of(const std::string& name, std::size_t factor) {
+    Index branch = 0;
+    const auto number = factor + std::string_view(".lora_A.").size();
+    if (number < name.size()) {
+      std::from_chars(name.data() + number, name.data() + name.size(), branch);
+    }
+    return branch;
+  }
+
+  Orthogonal settings_;
+};
+
+}  // namespace branchlora::continual::strategy
