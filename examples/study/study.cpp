@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -33,6 +34,8 @@ struct Settings {
   int jobs = 1;
   Index limit = 0;  ///< Test questions of each task at most; 0: all.
   bool resume = false;
+  std::pair<int, int> share{1, 1};  ///< Which of how many processes this is, from 1.
+  std::string phase = "all";        ///< What to do: "search", "train", or "all" and the table.
   bool smoke = false;
   bool bfloat16 = false;
   continual::Options options;
@@ -80,7 +83,7 @@ Results run(const Job& job, const continual::Base& base, std::span<const Tasks::
          "{}: strategies act against forgetting, so they need a stream of tasks", name);
   switch (protocol) {
     case Protocol::joint:
-      return {continual::run_joint(backend, base, tasks, method, name, o, listener)};
+      return continual::run_joint(backend, base, tasks, method, name, o, listener);
     case Protocol::alone:
       return {continual::run_alone(backend, base, tasks, method, name, o, listener)};
     default:
@@ -113,6 +116,53 @@ void run_all(std::size_t jobs, int workers, Work work) {
   if (error) std::rethrow_exception(error);
 }
 
+/// Whether `found` has everything that `expected` has.
+bool covers(const nlohmann::json& found, const nlohmann::json& expected) {
+  if (!expected.is_structured()) return found == expected;
+  if (found.type() != expected.type() || found.size() < expected.size()) return false;
+  return std::ranges::all_of(expected.items(), [&](const auto& item) {
+    if (expected.is_array()) return covers(found[std::stoul(item.key())], item.value());
+    return found.contains(item.key()) && covers(found[item.key()], item.value());
+  });
+}
+
+/// The records that a job left in a folder when it was finished, or none.
+Results finished(const Job& job, const std::filesystem::path& folder, const continual::Base& base,
+                 const Tasks& tasks) {
+  Backend backend(1);
+  nlohmann::json expected = job.options.to_json();
+  expected["variant"] = job.row->method.description;
+  expected["base"] = base.digest;
+  if (!job.row->strategies.empty()) {
+    expected["strategies"] =
+        continual::config_of(continual::make_strategies(backend, job.row->strategies));
+  }
+  Results results;
+  for (const std::string part : {"", "-task-given"}) {
+    const auto path = folder / (job.name + part + ".json");
+    if (!std::filesystem::exists(path)) break;
+    results.push_back(report::read_run(path).result);
+    const auto& names = results.back().tasks;
+    const bool same = std::ranges::equal(names, tasks, {}, {},
+                                         [](const auto& task) { return task.info.name; });
+    if (!same || !covers(results.back().config, expected)) return {};
+  }
+  return results;
+}
+
+void write_records(const Results& results, const std::filesystem::path& folder,
+                   const std::string& name) {
+  for (std::size_t k = 0; k < results.size(); ++k) {
+    report::write_run(folder / fmt::format("{}{}.json", name, k > 0 ? "-task-given" : ""),
+                      {results[k], report::current_environment(1)});
+  }
+}
+
+/// Whether job `i` is this process's, of those that share the work.
+bool is_ours(const Settings& s, std::size_t i) {
+  return static_cast<int>(i % static_cast<std::size_t>(s.share.second)) + 1 == s.share.first;
+}
+
 Index steps_of(const Job& job, std::size_t tasks) {
   return job.row->protocol == Protocol::zero_shot
              ? 0
@@ -128,7 +178,7 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
   for (const Row* row : rows) {
     if (row->protocol == Protocol::zero_shot) continue;
     for (const double rate : s.search) {
-      Job job{row, s.options, ""};
+      Job job{row, s.options, fmt::format("{}-rate-{}", file_name(row->name), rate)};
       job.options.hyper.alpha = row->alpha;
       job.options.rate = rate;
       job.options.steps = std::max<Index>(1, s.options.steps / 3);
@@ -141,15 +191,20 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
   {
     report::Progress progress(total);
     run_all(jobs.size(), s.jobs, [&](std::size_t i) {
-      auto line = progress.start(fmt::format("{}, rate {}", jobs[i].row->name, jobs[i].options.rate));
-      scores[i] = continual::acc(run(jobs[i], base, held_out, {},
-                                     [&](Index steps, const std::string& what) {
-                                       line.advance(steps, what);
-                                     })
-                                     .front()
-                                     .R);
+      const std::string what = fmt::format("{}, rate {}", jobs[i].row->name, jobs[i].options.rate);
+      auto line = progress.start(what);
+      Results found;
+      if (s.resume) found = finished(jobs[i], s.out / "search", base, held_out);
+      if (found.empty() && (s.phase != "search" || is_ours(s, i))) {
+        found = run(jobs[i], base, held_out, {}, [&](Index steps, const std::string& doing) {
+          line.advance(steps, doing);
+        });
+        write_records(found, s.out / "search", jobs[i].name);
+      }
+      if (!found.empty()) scores[i] = continual::acc(found.front().R);
     });
   }
+  if (s.phase == "search") return {};
   std::vector<double> chosen;
   std::span<const double> left = scores;
   for (const Row* row : rows) {
@@ -184,11 +239,12 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
     expect(std::ranges::find(all, name, &Row::name) != all.end(), "{}: there is no row '{}'", title,
            name);
   }
-  std::filesystem::create_directories(s.out / "runs");
+  for (const char* folder : {"runs", "search"}) std::filesystem::create_directories(s.out / folder);
   const auto base = continual::Base::open(s.base, s.vocabulary);
   const Tasks tasks = load_tasks(s, base);
   std::vector<double> rates(rows.size(), s.options.rate);
   if (!s.search.empty()) rates = choose_rates(s, rows, base, tasks);
+  if (s.phase == "search") return 0;
 
   std::vector<Job> jobs;
   for (int seed = 1; seed <= s.seeds; ++seed) {
@@ -213,24 +269,27 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
   {
     report::Progress progress(total);
     run_all(jobs.size(), s.jobs, [&](std::size_t i) {
-      const auto snapshot = s.out / "snapshots" / (jobs[i].name + ".safetensors");
+      if (!is_ours(s, i)) return;
+      const Job& job = jobs[i];
+      if (s.resume) results[i] = finished(job, s.out / "runs", base, tasks);
+      auto line = progress.start(fmt::format("{}, seed {}", job.row->name, job.options.seed));
+      if (!results[i].empty()) {
+        line.advance(steps_of(job, tasks.size()), "finished before");
+        return;
+      }
+      const auto snapshot = s.out / "snapshots" / (job.name + ".safetensors");
       if (!s.resume) std::filesystem::remove(snapshot);
-      auto line = progress.start(fmt::format("{}, seed {}", jobs[i].row->name, jobs[i].options.seed));
-      if (jobs[i].row->protocol == Protocol::zero_shot) {
-        results[i] = {continual::zero_shot_result(zero, names, jobs[i].options)};
+      if (job.row->protocol == Protocol::zero_shot) {
+        results[i] = {continual::zero_shot_result(zero, names, job.options)};
       } else {
-        results[i] = run(jobs[i], base, tasks, snapshot,
+        results[i] = run(job, base, tasks, snapshot,
                          [&](Index steps, const std::string& what) { line.advance(steps, what); });
       }
-      for (std::size_t k = 0; k < results[i].size(); ++k) {
-        continual::RunResult& r = results[i][k];
-        r.zero_shot = zero;
-        report::write_run(
-            s.out / "runs" / fmt::format("{}{}.json", jobs[i].name, k > 0 ? "-task-given" : ""),
-            {r, report::current_environment(1)});
-      }
+      for (continual::RunResult& r : results[i]) r.zero_shot = zero;
+      write_records(results[i], s.out / "runs", job.name);
     });
   }
+  if (s.phase == "train") return 0;
   Results flat;
   for (const Row* row : rows) {  // a row's seeds together, in the order of the rows
     for (std::size_t k = 0; k < 2; ++k) {
@@ -243,6 +302,15 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
   report::write_report(s.out / title, flat);
   fmt::print("Tables, curves and run records are in {}\n", s.out.string());
   return 0;
+}
+
+/// "2/4" as two numbers; zeros if it is something else.
+std::pair<int, int> parse_share(const std::string& text) {
+  int i = 0;
+  int n = 0;
+  char rest = 0;
+  return std::sscanf(text.c_str(), "%d/%d%c", &i, &n, &rest) == 2 ? std::pair(i, n)
+                                                                  : std::pair(0, 0);
 }
 
 }  // namespace
@@ -272,10 +340,17 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   app.add_flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
   app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
   app.add_flag("--resume", s.resume, "Go on from the last finished task of each row");
+  std::string share = "1/1";
+  app.add_option("--share", share, "Run the i-th of n parts of the work: i/n");
+  app.add_option("--phase", s.phase, "Only the search, or only the training: no table")
+      ->check(CLI::IsMember({"all", "search", "train"}));
   app.add_flag("--smoke", s.smoke, "Two tasks, four steps: does it run?");
   app.set_version_flag("--version", std::string(branchlora::version));
   CLI11_PARSE(app, argc, argv);
   try {
+    s.share = parse_share(share);
+    expect(s.share.first >= 1 && s.share.first <= s.share.second,
+           "--share: expected i/n with i from 1 to n, found '{}'", share);
     return run(s, title, rows);
   } catch (const std::exception& error) {
     fmt::print(stderr, "{}: {}\n", title, error.what());

@@ -91,27 +91,29 @@ Split<B> join(B& backend, std::span<const TaskData<B>> tasks) {
   return all;
 }
 
-/// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream
-/// has in all: the upper bound of a method that forgets nothing.
+/// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream has in
+/// all: the upper bound of a method that forgets nothing. Every sample is trained as one of its task.
+/// Returns records as `run_stream` does.
 template <Backend B>
-RunResult run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
-                    const Method<B>& method, const std::string& name, const Options& o,
-                    const Listener& listener = {}) {
-  expect(!method.per_task_router,
-         "{}: joint training mixes tasks, so it takes one router for all of them", name);
+std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
+                                 const Method<B>& method, const std::string& name,
+                                 const Options& o, const Listener& listener = {}) {
   Learner<B> learner(backend, base, method, o, listener);
-  learner.model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
-  const Split<B> all = join(backend, tasks);
-  const double seconds = seconds_of(
-      [&] { train(learner, all, "all tasks", o.steps * std::ssize(tasks), learner.random); });
-  RunResult result = record_of(learner, tasks, name, seconds);
-  for (std::size_t j = 0; j < tasks.size(); ++j) {
-    result.R(tasks.size() - 1, j) =
-        evaluate(learner.model, learner.tape, tasks[j].test, tasks[j].info.scorer, base.tokenizer,
-                 o, [](Index) { return Index{0}; })
-            .score;
+  const Index count = std::ssize(tasks);
+  Progressed done;
+  for (Index t = 0; t < count; ++t) {
+    learner.model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
+    if (!method.uses_keys) continue;
+    const auto& embeddings = tasks[static_cast<std::size_t>(t)].train.embeddings;
+    for (const Embedding& e : embeddings) done.selector.add(t, e);
   }
-  return result;
+  const Split<B> all = join(backend, tasks);
+  const double seconds =
+      seconds_of([&] { train(learner, all, "all tasks", o.steps * count, learner.random); });
+  done.scores.resize(tasks.size() - 1);  // nothing is scored before the end
+  done.scores_given = done.scores;
+  score_tasks(learner, tasks, count - 1, count, done);
+  return scored_records(method, done, record_of(learner, tasks, name, seconds));
 }
 
 }  // namespace branchlora::continual

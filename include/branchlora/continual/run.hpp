@@ -43,9 +43,10 @@ inline std::vector<Index> stage_ends(const std::vector<double>& shares, Index st
 template <Backend B>
 struct Learner {
   /// The base model with a method's adapters, and the strategies of the loop.
-  Learner(B& backend, const Base& base, const Method<B>& method_, const Options& options_,
+  Learner(B& backend, const Base& base_, const Method<B>& method_, const Options& options_,
           const Listener& listener_, const std::vector<StrategyFactory<B>>& factories = {})
-      : method(method_),
+      : base(base_),
+        method(method_),
         options(options_),
         listener(listener_),
         random(options_.seed),
@@ -57,6 +58,7 @@ struct Learner {
     model.attach(method, options.hyper, random.fork("adapter"));
   }
 
+  const Base& base;
   const Method<B>& method;
   const Options& options;
   const Listener& listener;
@@ -163,6 +165,7 @@ RunResult record_of(const Learner<B>& learner, std::span<const TaskData<B>> task
   result.protocol = "Domain-IL";
   result.config = o.to_json();
   result.config["variant"] = learner.method.description;
+  result.config["base"] = learner.base.digest;
   result.R = empty_accuracy_matrix(tasks.size());
   for (const TaskData<B>& task : tasks) {
     result.tasks.push_back(task.info.name);
@@ -201,8 +204,8 @@ inline void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<doub
 
 /// Scores tasks 0 to `scored` after task t was learned: adds a row to the record of progress.
 template <Backend B>
-void score_tasks(Learner<B>& learner, const Base& base, std::span<const TaskData<B>> tasks, Index t,
-                 Index scored, Progressed& done) {
+void score_tasks(Learner<B>& learner, std::span<const TaskData<B>> tasks, Index t, Index scored,
+                 Progressed& done) {
   const Options& o = learner.options;
   auto& row = done.scores.emplace_back();
   auto& given = done.scores_given.emplace_back();
@@ -214,8 +217,8 @@ void score_tasks(Learner<B>& learner, const Base& base, std::span<const TaskData
       learner.listener(0, fmt::format("{}, scoring {}", learned, other.info.name));
     }
     const auto score = [&](auto router_of) {
-      return evaluate(learner.model, learner.tape, other.test, other.info.scorer, base.tokenizer, o,
-                      router_of)
+      return evaluate(learner.model, learner.tape, other.test, other.info.scorer,
+                      learner.base.tokenizer, o, router_of)
           .score;
     };
     // A task that has not been learned has no router of its own: it takes the latest.
@@ -234,6 +237,22 @@ void score_tasks(Learner<B>& learner, const Base& base, std::span<const TaskData
     }
   }
   done.selector_accuracy = found;
+}
+
+/// The record with its scores and, where keys pick the router, a second one that has those with the
+/// true task given.
+template <Backend B>
+std::vector<RunResult> scored_records(const Method<B>& method, const Progressed& done,
+                                      RunResult result) {
+  if (method.selects && !method.uses_keys) result.protocol = "Task-IL";
+  RunResult told = result;
+  fill_rows(result.R, done.scores);
+  if (!method.uses_keys) return {result};
+  result.selector_accuracy = done.selector_accuracy;
+  told.method += ", task given";
+  told.protocol = "Task-IL";
+  fill_rows(told.R, done.scores_given);
+  return {result, told};
 }
 
 /// Learns `tasks` one after another with a method's adapters on the base model, and after each
@@ -280,7 +299,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
 
     // Metrics look at the tasks so far and at the next.
     const Index scored = o.full_matrix ? std::ssize(tasks) : std::min(t + 2, std::ssize(tasks));
-    score_tasks(learner, base, tasks, t, scored, done);
+    score_tasks(learner, tasks, t, scored, done);
     done.tasks_done = t + 1;
     if (!snapshot.empty()) {
       save_snapshot(snapshot, model, method, done, identity, learner.strategies);
@@ -289,20 +308,12 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
 
   const double seconds = std::accumulate(done.stage_seconds.begin(), done.stage_seconds.end(), 0.0);
   RunResult result = record_of(learner, tasks, name, seconds);
-  if (method.selects && !method.uses_keys) result.protocol = "Task-IL";
   for (std::size_t i = 0; i < strategies.size(); ++i) {
     auto& entry = result.config["strategies"].emplace_back(learner.strategies[i]->config());
     entry["held_bytes"] = done.strategy_bytes[i];
   }
   result.stage_seconds = done.stage_seconds;
-  fill_rows(result.R, done.scores);
-  if (!method.uses_keys) return {result};
-  RunResult told = result;
-  told.method += ", task given";
-  told.protocol = "Task-IL";
-  fill_rows(told.R, done.scores_given);
-  result.selector_accuracy = done.selector_accuracy;
-  return {result, told};
+  return scored_records(method, done, std::move(result));
 }
 
 }  // namespace branchlora::continual

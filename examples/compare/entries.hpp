@@ -1,0 +1,57 @@
+/// The methods of the comparison: each a family of variants with a rank, and the row that it becomes
+/// under a budget.
+#pragma once
+
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "branchlora/adapter/budget.hpp"
+#include "branchlora/adapter/variant/lora.hpp"
+#include "rows.hpp"
+
+namespace compare {
+
+using namespace branchlora;
+
+/// The decoder of the embedded benchmark's base, and what all methods are made to match.
+inline constexpr ModelShape shape = llama_shape("minicoin", 4, 160, 416, 512);
+inline constexpr StepShape step{.tokens = 560, .sequences = 16};
+using Reference = Lora<32>;
+
+/// A method and its row under each budget.
+struct Entry {
+  std::string name;
+  std::map<Budget, study::Row> rows;
+
+  /// This entry with a strategy of the training loop, under another name.
+  template <class Strategy>
+  Entry with(std::string other, const Strategy& strategy) const {
+    Entry entry{std::move(other), {}};
+    for (const auto& [budget, row] : rows) {
+      study::Row changed = row.with(strategy);
+      changed.name = entry.name;
+      entry.rows.emplace(budget, changed);
+    }
+    return entry;
+  }
+};
+
+/// `Family<same_rank>` where ranks are equal, else the rank that costs what `Reference` does.
+template <template <int> class Family, int same_rank>
+Entry entry(const std::string& name) {
+  constexpr int same_size = rank_for<Family, Reference>(Budget::parameters, shape, step);
+  constexpr int same_work = rank_for<Family, Reference>(Budget::flops, shape, step);
+  return {name,
+          {{Budget::rank, study::stream<Family<same_rank>>(name)},
+           {Budget::parameters, study::stream<Family<same_size>>(name)},
+           {Budget::flops, study::stream<Family<same_work>>(name)}}};
+}
+
+// One source file each, so that they compile side by side.
+std::vector<Entry> single();      ///< One branch, and strategies of the loop around it.
+std::vector<Entry> dense();       ///< Every branch has a weight.
+std::vector<Entry> sparse();      ///< The best branches are chosen.
+
+}  // namespace compare
