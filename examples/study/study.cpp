@@ -216,6 +216,7 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
     left = left.subspan(s.search.size());
     const auto best = std::ranges::max_element(own) - own.begin();
     chosen.push_back(s.search[static_cast<std::size_t>(best)]);
+    if (s.phase != "all") continue;
     fmt::print("{}: learning rate {} of", row->name, chosen.back());
     for (std::size_t k = 0; k < own.size(); ++k) fmt::print(" {} ({:.1f})", s.search[k], own[k]);
     fmt::print("\n");
