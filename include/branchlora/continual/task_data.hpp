@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "branchlora/continual/task_selector.hpp"
+#include "branchlora/core/hash.hpp"
 #include "branchlora/data/task.hpp"
+#include "branchlora/io/atomic_file.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/dataset.hpp"
 #include "branchlora/model/multimodal.hpp"
@@ -33,25 +35,12 @@ struct TaskData {
   Split<B> train, test;
 };
 
-namespace detail {
-
-/// A checksum of a file's bytes (FNV-1a, 64 bits), in hexadecimal.
-inline std::string digest(const std::filesystem::path& path) {
-  std::uint64_t hash = 0xCBF29CE484222325ULL;
-  for (const char c : io::read_file(path)) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
-  }
-  return fmt::format("{:016x}", hash);
-}
-
-}  // namespace detail
-
 /// The base model of a run: its shape, where its weights are, and its words.
 struct Base {
   std::filesystem::path checkpoint;
   model::ModelConfig config;
   data::Tokenizer tokenizer;
-  std::string digest;  ///< Tells these weights from others.
+  std::string digest;  ///< The hash of the checkpoint's bytes: tells these weights from others.
 
   /// Reads the shape from the checkpoint and the words from a vocabulary file.
   static Base open(const std::filesystem::path& checkpoint,
@@ -62,7 +51,8 @@ struct Base {
            "{}: expected the model's shape under 'model' in the metadata, found none",
            checkpoint.string());
     const auto json = io::parse_json(found->second, checkpoint.string());
-    Base base{checkpoint, {}, data::Tokenizer::load(vocabulary), detail::digest(checkpoint)};
+    Base base{checkpoint, {}, data::Tokenizer::load(vocabulary),
+              fmt::format("{:016x}", hash(io::read_file(checkpoint)))};
     try {
       base.config = json.get<model::ModelConfig>();
     } catch (const nlohmann::json::exception& e) {

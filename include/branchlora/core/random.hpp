@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/hash.hpp"
 #include "branchlora/core/host_device.hpp"
 #include "branchlora/core/matrix.hpp"
 
@@ -33,13 +34,7 @@ class Random {
   }
 
   /// An independent family for the use named `name` (FNV-1a of its bytes).
-  constexpr Random fork(std::string_view name) const {
-    std::uint64_t hash = 0xCBF29CE484222325ULL;
-    for (const char c : name) {
-      hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3ULL;
-    }
-    return fork(hash);
-  }
+  constexpr Random fork(std::string_view name) const { return fork(hash(name)); }
 
   /// 32 random bits.
   BRANCHLORA_HD std::uint32_t bits(std::uint64_t i) const { return block(i / 4)[i % 4]; }
