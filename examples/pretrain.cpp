@@ -35,8 +35,8 @@ struct Options {
   std::filesystem::path out = "base.safetensors";
   std::uint64_t seed = 1;
   Index words_steps = 2000;
-  Index align_steps = 8500;
-  Index instruct_steps = 3000;
+  Index align_steps = 18000;
+  Index instruct_steps = 5000;
   Index images = 16;    ///< A step.
   Index turns = 5;      ///< About each image, at most.
   double rate = 1.5e-3;
