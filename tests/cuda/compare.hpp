@@ -1,0 +1,37 @@
+/// @file
+/// Results of one backend against those of another.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "cuda/results.hpp"
+
+namespace branchlora::test {
+
+/// How far a result may be from the exact one, relative to its largest element: roundings of a sum
+/// of n terms add up to sqrt(n) units typically, of which ten times are allowed, and each function
+/// of the library (exp, erf) may be off by a dozen units.
+inline double tolerance(double depth, double unit) { return (10 * std::sqrt(depth) + 24) * unit; }
+
+/// Checks results in the precision of T against those in double.
+template <class T>
+void check_same(const Entries& found, const Entries& expected) {
+  REQUIRE(found.size() == expected.size());
+  const double unit = std::numeric_limits<T>::epsilon() / 2;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(found[i].name);
+    const auto& results = found[i].results;
+    const auto& exact = expected[i].results;
+    REQUIRE(results.size() == exact.size());
+    for (std::size_t j = 0; j < results.size(); ++j) {
+      CAPTURE(j);
+      CHECK(distance(results[j], exact[j]) <=
+            tolerance(found[i].depth, unit) * std::max(1.0, largest(exact[j])));
+    }
+  }
+}
+
+}  // namespace branchlora::test

@@ -1,0 +1,43 @@
+/// @file
+/// A CUDA backend on the stand-in, and what is checked when it goes.
+#pragma once
+
+#include <doctest/doctest.h>
+#include <cuda_on_host/device.hpp>
+
+#include <memory>
+
+#include "branchlora/cuda/backend.hpp"
+
+namespace branchlora::test {
+
+using cuda_on_host::Device;
+
+/// Checks that nothing is left on the device and that no rule was broken.
+inline void check_clean() {
+  Device& device = Device::get();
+  for (const std::string& violation : device.violations()) FAIL_CHECK(violation);
+  device.forget_violations();
+  CHECK(device.allocations() == 0);
+  CHECK(device.handles() == 0);
+  CHECK(device.pinned.empty());
+}
+
+/// A backend that leaves nothing behind.
+template <std::floating_point T>
+class OnHost {
+ public:
+  OnHost() : backend_(std::make_unique<cuda::Backend<T>>()) {}
+  OnHost(const OnHost&) = delete;
+  OnHost& operator=(const OnHost&) = delete;
+  ~OnHost() {
+    backend_.reset();
+    check_clean();
+  }
+  cuda::Backend<T>& operator*() { return *backend_; }
+
+ private:
+  std::unique_ptr<cuda::Backend<T>> backend_;
+};
+
+}  // namespace branchlora::test
