@@ -2,12 +2,47 @@
 /// Rotary position embedding (Su et al., arXiv 2104.09864), in the half-split layout of LLaMA.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numbers>
+#include <span>
+#include <vector>
 
 #include "branchlora/autograd/tape.hpp"
 
 namespace branchlora::op {
+
+/// How a checkpoint stretches its rotary embedding over longer texts: frequencies are divided by
+/// `factor`. All of them if `original` is 0 (linear); else, as LLaMA 3 does, those of a wavelength
+/// above original / low, none below original / high, and a blend between.
+struct RopeScaling {
+  double factor = 1.0;
+  double original = 0.0;  ///< Positions that the model was first trained with.
+  double low = 1.0;
+  double high = 4.0;
+
+  double operator()(double frequency) const {
+    if (original == 0) return frequency / factor;
+    const double turns = original * frequency / (2 * std::numbers::pi);
+    const double kept = std::clamp((turns - low) / (high - low), 0.0, 1.0);
+    return (1 - kept) * frequency / factor + kept * frequency;
+  }
+
+  bool operator==(const RopeScaling&) const = default;
+};
+
+/// base^(-2 i / head_size) for each pair i of a head (of even size), scaled.
+inline std::vector<double> rope_frequencies(Index head_size, double base,
+                                            const RopeScaling& scaling = {}) {
+  expect(head_size % 2 == 0, "rotary embedding: expected an even head size, found {}", head_size);
+  std::vector<double> frequencies;
+  for (Index i = 0; i < head_size / 2; ++i) {
+    frequencies.push_back(scaling(
+        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_size))));
+  }
+  return frequencies;
+}
 
 /// Cosines and sines of every position and frequency, computed once.
 template <Backend B>
@@ -18,14 +53,16 @@ class RopeTable {
   /// For positions below `length` and heads of `head_size` (even), with frequencies
   /// base^(-2 i / head_size).
   RopeTable(B& backend, Index length, Index head_size, double base)
-      : cos_(backend, length, head_size / 2), sin_(backend, length, head_size / 2) {
-    expect(head_size % 2 == 0, "rotary embedding: expected an even head size, found {}", head_size);
+      : RopeTable(backend, length, rope_frequencies(head_size, base)) {}
+
+  /// For positions below `length`, with the given frequency for each pair of a head.
+  RopeTable(B& backend, Index length, std::span<const double> frequencies)
+      : cos_(backend, length, std::ssize(frequencies)),
+        sin_(backend, length, std::ssize(frequencies)) {
     std::vector<T> c, s;
     for (Index p = 0; p < length; ++p) {
-      for (Index i = 0; i < head_size / 2; ++i) {
-        const double angle =
-            static_cast<double>(p) *
-            std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_size));
+      for (const double frequency : frequencies) {
+        const double angle = static_cast<double>(p) * frequency;
         c.push_back(static_cast<T>(std::cos(angle)));
         s.push_back(static_cast<T>(std::sin(angle)));
       }
