@@ -51,3 +51,36 @@ TEST_CASE("a turn without an answer predicts one row and learns nothing") {
   CHECK(batch.rows == Ids{2});
   CHECK(batch.targets == Ids{op::ignored});
 }
+
+TEST_CASE("an image stands where the prompt has it") {
+  Batch batch;
+  batch.push({7, 0, {{{1, 4, 5}, {6, 2}}}, 2}, 3);
+  CHECK(batch.text == std::vector<std::int32_t>{1, 4, 5, 6});
+  CHECK(batch.order == std::vector<std::int32_t>{-1, -2, 0, 1, 2, -3, -4});
+  CHECK(batch.positions == std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6});
+  CHECK(batch.rows == std::vector<std::int32_t>{5, 6});
+  CHECK(batch.targets == std::vector<std::int32_t>{6, 2});
+  CHECK(batch.sequences.offsets == std::vector<Index>{0, 7});
+  REQUIRE(batch.sequences.spans.size() == 1);
+  CHECK(batch.sequences.spans[0].count == 7);
+}
+
+TEST_CASE("turns share what stands before their image") {
+  Batch batch;
+  batch.push({7, 0, {{{1, 4, 5}, {2}}, {{1, 4, 8, 9}, {3, 2}}}, 2}, 2);
+  CHECK(batch.text == std::vector<std::int32_t>{1, 4, 5, 8, 9, 3});
+  CHECK(batch.order == std::vector<std::int32_t>{-1, -2, 0, 1, -3, -4, -5, -6});
+  CHECK(batch.positions == std::vector<std::int32_t>{0, 1, 2, 3, 4, 4, 5, 6});
+  CHECK(batch.rows == std::vector<std::int32_t>{4, 6, 7});
+  REQUIRE(batch.sequences.spans.size() == 3);
+  CHECK(batch.sequences.spans[2].prefix_count == 4);
+  CHECK(batch.sequences.spans[2].first == 5);
+}
+
+TEST_CASE("a place for an image that no prompt has is refused") {
+  Batch batch;
+  CHECK_THROWS_AS(batch.push({7, 0, {{{1, 4}, {2}}}, 2}, 3), branchlora::Error);
+  CHECK_THROWS_AS(batch.push({7, 0, {{{1, 4}, {2}}}, -1}, 3), branchlora::Error);
+  CHECK_THROWS_AS(batch.push({7, 0, {{{1, 4}, {2}}, {{3, 4}, {2}}}, 1}, 3), branchlora::Error);
+  CHECK(batch.order.empty());
+}
