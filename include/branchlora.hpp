@@ -9,6 +9,7 @@
 #include "branchlora/core/buffer.hpp"       // a matrix that owns its memory
 #include "branchlora/core/chosen.hpp"       // which blocks of a factor each token uses
 #include "branchlora/core/error.hpp"        // the one error type
+#include "branchlora/core/hash.hpp"         // a short name for bytes
 #include "branchlora/core/host_device.hpp"  // the mark of functions for host and device
 #include "branchlora/core/math.hpp"         // exp, sigmoid, erf of per-element bodies
 #include "branchlora/core/matrix.hpp"       // row-major views
@@ -18,14 +19,21 @@
 
 // Floor 1, files and data.
 #include "branchlora/data/augment.hpp"       // random changes of pictures
+#include "branchlora/data/bpe/bpe_tokenizer.hpp"  // tokenizer.json of language models
+#include "branchlora/data/clip_image.hpp"    // pictures as CLIP and LLaVA want them
+#include "branchlora/data/coin.hpp"          // CoIN's tasks
 #include "branchlora/data/image.hpp"         // PNG and JPEG, contact sheets
 #include "branchlora/data/instructions.hpp"  // LLaVA's and CoIN's JSON
+#include "branchlora/data/paraphrase.hpp"    // MiniCoIN's 10Type variant
 #include "branchlora/data/sampler.hpp"       // batches in random order
 #include "branchlora/data/scorers.hpp"       // CoIN's scorers
 #include "branchlora/data/task.hpp"          // a folder with a task's training and test files
 #include "branchlora/data/tokenizer.hpp"     // words to numbers and back
 #include "branchlora/io/atomic_file.hpp"     // files that are whole or not there
+#include "branchlora/io/peft.hpp"            // adapters as PEFT keeps them
+#include "branchlora/io/peft_config.hpp"     // their settings
 #include "branchlora/io/safetensors.hpp"     // tensors on disk
+#include "branchlora/io/sharded.hpp"         // checkpoints of many files
 
 // Floor 2, tape, layers, optimiser.
 #include "branchlora/autograd/ops.hpp"        // every operation
@@ -42,30 +50,55 @@
 #include "branchlora/adapter/adapted_linear.hpp"       // a linear layer with an adapter beside it
 #include "branchlora/adapter/adapter.hpp"              // Adapter<policies...> and every policy
 #include "branchlora/adapter/any_adapter.hpp"          // what a model knows of its adapters
+#include "branchlora/adapter/any_ffn.hpp"              // what may replace a block's FFN
 #include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
+#include "branchlora/adapter/exchange.hpp"             // PEFT adapters out and in
 #include "branchlora/adapter/layer.hpp"                // the engine: down, mix, up
 #include "branchlora/adapter/method.hpp"               // from a type to a value
 #include "branchlora/adapter/model_shape.hpp"          // published models by their sizes
+#include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
+#include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA
+#include "branchlora/adapter/variant/dora.hpp"         // DoRA
 #include "branchlora/adapter/variant/hydra_lora.hpp"   // HydraLoRA
+#include "branchlora/adapter/variant/icm_lora.hpp"     // the adapter of ICM-LoRA
 #include "branchlora/adapter/variant/lora.hpp"         // LoRA
+#include "branchlora/adapter/variant/mix_lora.hpp"     // MixLoRA: experts are whole FFNs
 #include "branchlora/adapter/variant/moe_lora.hpp"     // MoELoRA in CoIN's form
+#include "branchlora/adapter/variant/more.hpp"         // MoRE, as written and as released
+#include "branchlora/adapter/variant/mtl_lora.hpp"     // MTL-LoRA
+#include "branchlora/adapter/variant/o_lora.hpp"       // O-LoRA
 #include "branchlora/adapter/variant/rs_lora.hpp"      // rank-stabilised LoRA
+#include "branchlora/adapter/variant/task_moe_lora.hpp"  // MOELoRA whose gate knows the task alone
 
 // Floor 4, the multimodal model.
-#include "branchlora/model/checkpoint.hpp"  // parameters on disk
-#include "branchlora/model/config.hpp"      // its sizes
-#include "branchlora/model/dataset.hpp"     // samples as tokens and pictures
-#include "branchlora/model/generate.hpp"    // greedy generation with a key-value cache
-#include "branchlora/model/multimodal.hpp"  // vision tower, projector, decoder
+#include "branchlora/model/adapter_file.hpp"  // adapters of every variant on disk
+#include "branchlora/model/checkpoint.hpp"    // parameters on disk
+#include "branchlora/model/config.hpp"        // its sizes
+#include "branchlora/model/dataset.hpp"       // samples as tokens and pictures
+#include "branchlora/model/generate.hpp"      // greedy generation with a key-value cache
+#include "branchlora/model/multimodal.hpp"    // vision tower, projector, decoder
+
+// Floor 4, adapters that are generated.
+#include "branchlora/generator/checkpoint_bank.hpp"  // checkpoints of an adapter, several a task
+#include "branchlora/generator/cvae.hpp"             // the conditional variational autoencoder
+#include "branchlora/generator/layout.hpp"           // weights as one vector of z-scores, and back
+#include "branchlora/generator/task_vector.hpp"      // a task as a vector
+#include "branchlora/generator/train_cvae.hpp"       // its training, and the adapters it makes
+#include "branchlora/generator/weights.hpp"          // an adapter outside of its model
 
 // Floor 5, continual learning.
-#include "branchlora/continual/joint.hpp"          // no training, and all tasks at once
-#include "branchlora/continual/metrics.hpp"        // ACC, MAA, BWT and their definitions
-#include "branchlora/continual/run.hpp"            // the continual run, on one screen
-#include "branchlora/continual/run_result.hpp"     // what one method scored with one seed
-#include "branchlora/continual/task_selector.hpp"  // which task a sample belongs to
-#include "branchlora/continual/validation.hpp"     // choosing without the test split
+#include "branchlora/continual/joint.hpp"                // no training, and all tasks at once
+#include "branchlora/continual/metrics.hpp"              // ACC, MAA, BWT and their definitions
+#include "branchlora/continual/run.hpp"                  // the continual run, on one screen
+#include "branchlora/continual/run_result.hpp"           // what one method scored with one seed
+#include "branchlora/continual/strategy.hpp"             // policies of the loop, for any adapter
+#include "branchlora/continual/strategy/ewc.hpp"         // keeps weights that mattered (EWC)
+#include "branchlora/continual/strategy/lwf.hpp"         // keeps answers by distillation (LwF)
+#include "branchlora/continual/strategy/orthogonal.hpp"  // keeps new A away from old (O-LoRA)
+#include "branchlora/continual/strategy/replay.hpp"      // keeps samples, within a budget
+#include "branchlora/continual/task_selector.hpp"        // which task a sample belongs to
+#include "branchlora/continual/validation.hpp"           // choosing without the test split
 
 // Floor 6, reports.
 #include "branchlora/report/report.hpp"       // tables, curves and values of a study

@@ -4,8 +4,8 @@
 ///     compare --protocol joint --rows "LoRA;MTL-LoRA"
 ///     mpirun -n 4 compare --seeds 3
 ///
-/// Options that are not listed here are those of every study (`ablation --help`). Started by MPI, the
-/// processes share the rows and seeds among them, and the first prints the table.
+/// Options that are not listed here are those of every study (`ablation --help`). Started by MPI,
+/// the processes share the rows and seeds among them, and the first prints the table.
 #ifdef BRANCHLORA_MPI
 #include <mpi.h>
 #endif
@@ -80,8 +80,8 @@ int main(int argc, char** argv) {
   app.allow_extras();
   app.set_help_flag();
   app.add_option("--budget", budget, "What methods have in common: rank, parameters or flops")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, Budget>(budgets.begin(), budgets.end())));
+      ->transform(
+          CLI::CheckedTransformer(std::map<std::string, Budget>(budgets.begin(), budgets.end())));
   app.add_option("--protocol", protocol, "stream (tasks one after another) or joint (mixed)")
       ->transform(CLI::CheckedTransformer(std::map<std::string, study::Protocol>{
           {"stream", study::Protocol::stream}, {"joint", study::Protocol::joint}}));
@@ -103,9 +103,10 @@ int main(int argc, char** argv) {
   int status = 0;
   for (const char* phase : {"search", "train"}) {
     const auto share = fmt::format("{}/{}", processes.rank() + 1, processes.count());
-    status = status != 0 ? status
-                         : processes.agree(run({"--resume", "--jobs", "1", "--phase", phase,
-                                                "--share", share}));
+    status =
+        status != 0
+            ? status
+            : processes.agree(run({"--resume", "--jobs", "1", "--phase", phase, "--share", share}));
   }
   if (status == 0 && processes.rank() == 0) status = run({"--resume"});
   return status;

@@ -1,5 +1,5 @@
-/// The methods of the comparison: each a family of variants with a rank, and the row that it becomes
-/// under a budget.
+/// The methods of the comparison: each a family of variants with a rank, and the row that it
+/// becomes under a budget.
 #pragma once
 
 #include <map>
@@ -38,20 +38,21 @@ struct Entry {
   }
 };
 
-/// `Family<same_rank>` where ranks are equal, else the rank that costs what `Reference` does.
-template <template <int> class Family, int same_rank>
-Entry entry(const std::string& name) {
-  constexpr int same_size = rank_for<Family, Reference>(Budget::parameters, shape, step);
-  constexpr int same_work = rank_for<Family, Reference>(Budget::flops, shape, step);
+/// `Family<same_rank>` where ranks are equal, else the rank, `most` at most, that costs what
+/// `Reference` does.
+template <template <int> class Family, int same_rank, int most = 64>
+Entry entry(const std::string& name, const Hyper& hyper = continual::Options{}.hyper) {
+  constexpr int same_size = rank_for<Family, Reference, most>(Budget::parameters, shape, step);
+  constexpr int same_work = rank_for<Family, Reference, most>(Budget::flops, shape, step);
   return {name,
-          {{Budget::rank, study::stream<Family<same_rank>>(name)},
-           {Budget::parameters, study::stream<Family<same_size>>(name)},
-           {Budget::flops, study::stream<Family<same_work>>(name)}}};
+          {{Budget::rank, study::stream<Family<same_rank>>(name, hyper)},
+           {Budget::parameters, study::stream<Family<same_size>>(name, hyper)},
+           {Budget::flops, study::stream<Family<same_work>>(name, hyper)}}};
 }
 
 // One source file each, so that they compile side by side.
-std::vector<Entry> single();      ///< One branch, and strategies of the loop around it.
-std::vector<Entry> dense();       ///< Every branch has a weight.
-std::vector<Entry> sparse();      ///< The best branches are chosen.
+std::vector<Entry> single();  ///< One branch, and strategies of the loop around it.
+std::vector<Entry> dense();   ///< Every branch has a weight.
+std::vector<Entry> sparse();  ///< The best branches are chosen.
 
 }  // namespace compare

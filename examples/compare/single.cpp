@@ -1,11 +1,20 @@
 #include "entries.hpp"
 
+#include "branchlora/adapter/variant/dora.hpp"
+#include "branchlora/adapter/variant/o_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
 #include "branchlora/continual/strategy/ewc.hpp"
 #include "branchlora/continual/strategy/lwf.hpp"
+#include "branchlora/continual/strategy/orthogonal.hpp"
 #include "branchlora/continual/strategy/replay.hpp"
 
 namespace compare {
+namespace {
+
+template <int R>
+using OLora8 = OLora<R, 8>;
+
+}  // namespace
 
 std::vector<Entry> single() {
   const Entry lora = entry<Lora, 32>("LoRA");
@@ -15,6 +24,8 @@ std::vector<Entry> single() {
       lora.with("EWC", continual::strategy::Ewc{}),
       lora.with("LwF", continual::strategy::Lwf{}),
       lora.with("Replay", continual::strategy::Replay{}),
+      entry<Dora, 32>("DoRA"),
+      entry<OLora8, 32>("O-LoRA").with("O-LoRA", continual::strategy::Orthogonal{}),
   };
 }
 

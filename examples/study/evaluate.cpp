@@ -68,6 +68,7 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
     run.at("base").get_to(trained_on);
     const auto& o = run.at("options");
     o.at("alpha").get_to(options.hyper.alpha);
+    options.hyper.temperature = o.value("temperature", options.hyper.temperature);
     o.at("answer_tokens").get_to(options.answer_tokens);
     o.at("projector_rate").get_to(options.projector_rate);
     options.storage = o.at("storage") == "full" ? Storage::full : Storage::bfloat16;

@@ -13,11 +13,11 @@ namespace study {
 /// The strategies that a row can take with `Row::with`.
 namespace strategy = branchlora::continual::strategy;
 
-/// Variant `V`, one task after another.
+/// Variant `V`, one task after another. Its alpha is set such that the output is scaled by 2.
 template <class V>
-Row stream(std::string name) {
-  return {std::move(name), Protocol::stream, branchlora::method_of<Backend, V>(),
-          2.0 / V::scale(branchlora::Hyper{.alpha = 1.0})};
+Row stream(std::string name, branchlora::Hyper hyper = branchlora::continual::Options{}.hyper) {
+  hyper.alpha = 2.0 / V::scale(branchlora::Hyper{.alpha = 1.0});
+  return {std::move(name), Protocol::stream, branchlora::method_of<Backend, V>(), hyper};
 }
 
 /// Variant `V`, all tasks at once.

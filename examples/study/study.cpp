@@ -78,7 +78,7 @@ Results run(const Job& job, const continual::Base& base, std::span<const Tasks::
             const std::filesystem::path& snapshot, const continual::Listener& listener) {
   Backend backend(1);
   const continual::Options& o = job.options;
-  const auto& [name, protocol, method, alpha, strategies] = *job.row;
+  const auto& [name, protocol, method, hyper, strategies] = *job.row;
   expect(strategies.empty() || protocol == Protocol::stream,
          "{}: strategies act against forgetting, so they need a stream of tasks", name);
   switch (protocol) {
@@ -143,8 +143,8 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
     if (!std::filesystem::exists(path)) break;
     results.push_back(report::read_run(path).result);
     const auto& names = results.back().tasks;
-    const bool same = std::ranges::equal(names, tasks, {}, {},
-                                         [](const auto& task) { return task.info.name; });
+    const bool same =
+        std::ranges::equal(names, tasks, {}, {}, [](const auto& task) { return task.info.name; });
     if (!same || !covers(results.back().config, expected)) return {};
   }
   return results;
@@ -164,9 +164,8 @@ bool is_ours(const Settings& s, std::size_t i) {
 }
 
 Index steps_of(const Job& job, std::size_t tasks) {
-  return job.row->protocol == Protocol::zero_shot
-             ? 0
-             : job.options.steps * static_cast<Index>(tasks);
+  return job.row->protocol == Protocol::zero_shot ? 0
+                                                  : job.options.steps * static_cast<Index>(tasks);
 }
 
 /// The learning rate of each row that is trained: the best final mean on held-out training samples,
@@ -179,7 +178,7 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
     if (row->protocol == Protocol::zero_shot) continue;
     for (const double rate : s.search) {
       Job job{row, s.options, fmt::format("{}-rate-{}", file_name(row->name), rate)};
-      job.options.hyper.alpha = row->alpha;
+      job.options.hyper = row->hyper;
       job.options.rate = rate;
       job.options.steps = std::max<Index>(1, s.options.steps / 3);
       jobs.push_back(job);
@@ -196,9 +195,8 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
       Results found;
       if (s.resume) found = finished(jobs[i], s.out / "search", base, held_out);
       if (found.empty() && (s.phase != "search" || is_ours(s, i))) {
-        found = run(jobs[i], base, held_out, {}, [&](Index steps, const std::string& doing) {
-          line.advance(steps, doing);
-        });
+        found = run(jobs[i], base, held_out, {},
+                    [&](Index steps, const std::string& doing) { line.advance(steps, doing); });
         write_records(found, s.out / "search", jobs[i].name);
       }
       if (!found.empty()) scores[i] = continual::acc(found.front().R);
@@ -253,7 +251,7 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
       if (rows[r]->protocol == Protocol::zero_shot && seed > 1) continue;
       Job job{rows[r], s.options, fmt::format("{}-seed-{}", file_name(rows[r]->name), seed)};
       job.options.seed = static_cast<std::uint64_t>(seed);
-      job.options.hyper.alpha = rows[r]->alpha;
+      job.options.hyper = rows[r]->hyper;
       job.options.rate = rates[r];
       jobs.push_back(job);
     }

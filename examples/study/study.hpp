@@ -27,7 +27,7 @@ struct Row {
   std::string name;
   Protocol protocol;
   branchlora::Method<Backend> method;
-  double alpha;  ///< Such that the adapter's output is scaled by 2, as in CoIN's runs.
+  branchlora::Hyper hyper;  ///< With alpha such that the output is scaled by 2, as in CoIN's runs.
   /// What its loop does against forgetting, in a stream.
   std::vector<branchlora::continual::StrategyFactory<Backend>> strategies{};
 
@@ -41,7 +41,7 @@ struct Row {
 };
 
 /// The base model as it is.
-inline Row zero_shot(std::string name) { return {std::move(name), Protocol::zero_shot, {}, 0}; }
+inline Row zero_shot(std::string name) { return {std::move(name), Protocol::zero_shot, {}, {}}; }
 
 /// The program: reads the command line, runs the rows, prints the table and writes the results
 /// folder. Returns the exit status.

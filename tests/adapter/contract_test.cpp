@@ -33,6 +33,7 @@ void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
                                         static_cast<std::uint64_t>(500 + 10 * task + step)));
     Routing routing = bench.routing();
     routing.observe = true;
+    routing.supervise = true;
     const auto y = bench.linear(tape, tape.parameter(*bench.x), routing);
     const auto loss =
         weighted_sum(tape, op::gelu(tape, y),
@@ -77,7 +78,14 @@ TEST_CASE_TEMPLATE("compile-time counts are those of the tensors", V, BRANCHLORA
   for (const auto& p : bench.parameters) {
     if (p.name.starts_with("layer.lora_A")) counted.a += p.value.size();
     if (p.name.starts_with("layer.lora_B")) counted.b += p.value.size();
-    if (p.name.starts_with("layer.router")) counted.router += p.value.size();
+    if (p.name.starts_with("layer.lora_Lambda")) counted.transform += p.value.size();
+    if (!p.name.starts_with("layer.router")) continue;
+    // What no task trains does not count.
+    if (p.name.starts_with("layer.router.shared")) {
+      counted.shared += p.trainable ? p.value.size() : 0;
+    } else {
+      counted.router += p.value.size();
+    }
   }
   CHECK(counted == V::parameters(10, 7));
   // What trains at first is all of it, but for branches that are yet to be added.

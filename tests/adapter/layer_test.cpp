@@ -25,11 +25,32 @@ TEST_CASE_TEMPLATE("gradients of every parameter and of x", V, BRANCHLORA_ALL_VA
     for (const NaiveGate& gate : bench.naive_gates().second) REQUIRE(gate.gap > 1e-3);
     loads = bench.naive_loads();
   }
+  const Form form = form_of<V>(bench.hyper);
   const Dense weights = random_dense(bench.sequences.tokens(), 7, 60);
+  // The factor of a chosen rank is 1, but has the gradient of its probability.
+  const auto straight_through = [&] {
+    std::vector<double> p;
+    for (const NaiveGate& g : bench.naive_gates().first) {
+      p.push_back(g.probabilities[static_cast<std::size_t>(g.chosen[0])]);
+    }
+    return p;
+  };
+  const auto start = form.prefix ? straight_through() : std::vector<double>();
+  const auto extra = [&] {
+    double sum = V::Balance::enabled ? bench.naive_balance(loads) : 0.0;
+    if constexpr (requires { requires V::Router::contrastive; }) sum += bench.naive_contrast();
+    if (form.prefix) {
+      const auto now = straight_through();
+      sum += bench.naive_added(weights, [&](Index t) {
+        return now[static_cast<std::size_t>(t)] - start[static_cast<std::size_t>(t)];
+      });
+    }
+    return sum;
+  };
+  bench.supervise = true;
   check_gradients(
       bench.parameters,
-      [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); },
-      [&] { return V::Balance::enabled ? bench.naive_balance(loads) : 0.0; });
+      [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); }, extra);
 }
 
 TEST_CASE_TEMPLATE("gradients add up where a layer is used twice", V, Lora4, Hydra, MoeSparse,
@@ -61,7 +82,7 @@ TEST_CASE("the balance loss follows the scale of the backward pass") {
 }
 
 TEST_CASE_TEMPLATE("a batch of mixed tasks is the batches of each task", V, Branch, BranchToken,
-                   BranchMeanToken, BranchSeparate) {
+                   BranchMeanToken, BranchSeparate, Mtl, MtlSparse, TaskMoe, More5) {
   const std::vector<Index> lengths{2, 3, 1, 4, 2};
   AdapterBench<V> mixed(lengths);
   mixed.two_tasks();

@@ -18,6 +18,7 @@ struct Form {
   Index rank, capacity, top_k;
   bool shared, routed, per_task, first_token, mean_token, softmax_first, balanced;
   double balance_weight;
+  bool of_task, mapped, bias, prefix, transformed;
 };
 
 template <class V>
@@ -33,7 +34,12 @@ Form form_of(const Hyper& hyper) {
           std::is_same_v<G, per::MeanToken>,
           std::is_same_v<typename V::Gating, gating::SoftmaxThenTopK>,
           V::Balance::enabled,
-          hyper.balance_weight};
+          hyper.balance_weight,
+          std::is_same_v<G, per::Task>,
+          requires { requires V::Router::mapped; },
+          requires { requires V::Router::bias; },
+          std::is_same_v<typename V::Gating, gating::RankPrefix>,
+          V::Transform::enabled};
 }
 
 /// The gates of one token or sequence.
@@ -63,6 +69,15 @@ inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits,
   const auto logit = [&](Index i) { return logits[static_cast<std::size_t>(i)]; };
   std::stable_sort(order.begin(), order.end(),
                    [&](Index a, Index b) { return logit(a) > logit(b); });
+  if (form.prefix) {
+    if (order.size() > 1) gate.gap = logit(order[0]) - logit(order[1]);
+    for (Index j = 0; j <= order[0]; ++j) {
+      gate.weights[static_cast<std::size_t>(j)] =
+          std::pow(static_cast<double>(j + 1) / static_cast<double>(form.capacity), 2);
+    }
+    gate.chosen = {order[0]};
+    return gate;
+  }
   if (std::ssize(order) > form.top_k) {
     gate.gap = logit(order[static_cast<std::size_t>(form.top_k - 1)]) -
                logit(order[static_cast<std::size_t>(form.top_k)]);
@@ -85,7 +100,11 @@ class AdapterBench {
  public:
   using B = eigen::Backend<T>;
 
-  static constexpr Hyper hyper{.alpha = 6.0, .dropout = 0.0, .balance_weight = 0.7};
+  static constexpr Hyper hyper{.alpha = 6.0,
+                               .dropout = 0.0,
+                               .balance_weight = 0.7,
+                               .temperature = 0.6,
+                               .contrast_weight = 0.3};
 
   explicit AdapterBench(const std::vector<Index>& lengths = {3, 1, 4}, int threads = 1,
                         Index d_in_ = 10, Index d_out_ = 7)
@@ -134,8 +153,10 @@ class AdapterBench {
     return name.starts_with("layer.lora") || name.starts_with("layer.router");
   }
 
-  auto& layer() { return dynamic_cast<AdapterLayer<B, V>&>(*linear.adapter()); }
-  Routing routing() { return {&sequences, tasks, Routing::Memory::none, false, nullptr}; }
+  auto& layer() { return dynamic_cast<LayerOf<B, V>&>(*linear.adapter()); }
+  Routing routing() {
+    return {&sequences, tasks, Routing::Memory::none, false, nullptr, supervise};
+  }
 
   Var<T> forward(Tape<B>& tape) { return linear(tape, tape.parameter(*x), routing()); }
   Dense output() {
@@ -154,6 +175,22 @@ class AdapterBench {
     return value(parameters.find(whole) != nullptr ? whole : whole + "." + std::to_string(i));
   }
 
+  /// The scores of branches that a task has, whatever the input.
+  std::vector<double> naive_task_scores(Index task) {
+    const Form form = form_of<V>(hyper);
+    const Dense e = value("layer.router." + std::to_string(task));
+    std::vector<double> scores(static_cast<std::size_t>(form.capacity));
+    for (Index i = 0; i < form.capacity; ++i) {
+      double score = form.mapped ? 0 : e(0, i);
+      for (Index c = 0; form.mapped && c < e.cols; ++c) {
+        score += value("layer.router.shared")(i, c) * e(0, c);
+      }
+      if (form.bias) score += value("layer.router.shared.bias")(0, i);
+      scores[static_cast<std::size_t>(i)] = score / hyper.temperature;
+    }
+    return scores;
+  }
+
   /// The gates of each token (first) and of each gate vector (second).
   std::pair<std::vector<NaiveGate>, std::vector<NaiveGate>> naive_gates() {
     const Form form = form_of<V>(hyper);
@@ -163,6 +200,11 @@ class AdapterBench {
       const Index first = sequences.offsets[static_cast<std::size_t>(s)];
       const Index last = sequences.offsets[static_cast<std::size_t>(s) + 1];
       const Index task = form.per_task ? tasks[static_cast<std::size_t>(s)] : 0;
+      if (form.of_task) {
+        units.push_back(naive_gate(form, naive_task_scores(task), layer().allowed(task)));
+        tokens.insert(tokens.end(), static_cast<std::size_t>(last - first), units.back());
+        continue;
+      }
       const Dense router =
           value(form.per_task ? "layer.router." + std::to_string(task) : "layer.router");
       for (Index t = first; t < last; ++t) {
@@ -203,8 +245,13 @@ class AdapterBench {
           g = gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(i)];
         }
         if (g == 0) continue;
-        const Dense a = branch("lora_A", form.shared ? 0 : i);
+        Dense a = branch("lora_A", form.shared ? 0 : i);
         const Dense b = branch("lora_B", i);
+        if (form.transformed) {
+          const Dense lambda = value("layer.lora_Lambda." + std::to_string(task_of(t)));
+          const Dense turned = dense(a.cols, a.rows, [&](Index c, Index q) { return a(q, c); });
+          a = times_transposed(lambda, turned);
+        }
         for (Index q = 0; q < form.rank; ++q) {
           double u = 0;
           for (Index c = 0; c < d_in; ++c) u += a(q, c) * xs(t, c);
@@ -213,6 +260,47 @@ class AdapterBench {
       }
     }
     return y;
+  }
+
+  Index task_of(Index token) {
+    std::size_t s = 0;
+    while (sequences.offsets[s + 1] <= token) ++s;
+    return tasks[s];
+  }
+
+  /// sum over tokens of factor(t) * weights . (what the adapter adds to token t).
+  template <class Factor>
+  double naive_added(const Dense& weights, Factor factor) {
+    const Dense y = naive_output();
+    const Dense base = base_output();
+    double sum = 0;
+    for (Index t = 0; t < y.rows; ++t) {
+      for (Index o = 0; o < y.cols; ++o) sum += factor(t) * weights(t, o) * (y(t, o) - base(t, o));
+    }
+    return sum;
+  }
+
+  /// contrast_weight * the mean over sequences of -log softmax(cos(h, e) / 0.05) at their task.
+  double naive_contrast() {
+    const Dense xs = to_dense(x->value);
+    double loss = 0;
+    for (Index s = 0; s < sequences.count(); ++s) {
+      std::vector<double> scores;
+      for (Index k = 0; k < layer().routers(); ++k) {
+        const Dense e = value("layer.router." + std::to_string(k));
+        double he = 0, hh = 0, ee = 0;
+        for (Index c = 0; c < d_in; ++c) {
+          const double h = xs(sequences.offsets[static_cast<std::size_t>(s)], c);
+          he += h * e(0, c);
+          hh += h * h;
+          ee += e(0, c) * e(0, c);
+        }
+        scores.push_back(he / std::sqrt(hh * ee) / 0.05);
+      }
+      const auto task = static_cast<std::size_t>(tasks[static_cast<std::size_t>(s)]);
+      loss -= std::log(softmax(scores)[task]) / static_cast<double>(sequences.count());
+    }
+    return hyper.contrast_weight * loss;
   }
 
   /// The load of each branch: its share of all choices.
@@ -249,6 +337,7 @@ class AdapterBench {
   Parameter<T>* x = nullptr;
   Sequences sequences;
   std::vector<std::int32_t> tasks;
+  bool supervise = false;
 };
 
 }  // namespace branchlora::test

@@ -8,7 +8,10 @@
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
+#include "branchlora/adapter/variant/more.hpp"
+#include "branchlora/adapter/variant/mtl_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
+#include "branchlora/adapter/variant/task_moe_lora.hpp"
 
 namespace branchlora::test {
 
@@ -37,11 +40,17 @@ using BranchTunable = Branch::with<reach::TunableOnly>;
 using BranchFrozenReach = Branch::with<reach::FrozenOnly>;
 using BranchCopied = Branch::with<router_start::Copied, freezing::Never>;
 
+using Mtl = MtlLora<3, 4>;
+using MtlSparse = Mtl::with<TopK<2>, gating::SoftmaxThenTopK>;
+using TaskMoe = TaskMoeLora<3, 4>;
+using More5 = More<5>;
+using MoreReleased5 = MoreReleased<5>;
+
 #define BRANCHLORA_ALL_VARIANTS                                                                 \
   Lora4, RsLora4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse, MoeSoftmaxFirst,   \
       MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken, BranchSeparate, MoeBalanced, \
       HydraBalanced, BranchBalanced, BranchThaw, BranchGrow, BranchTunable, BranchFrozenReach,  \
-      BranchCopied
+      BranchCopied, Mtl, MtlSparse, TaskMoe, More5, MoreReleased5
 
 }  // namespace branchlora::test
 
@@ -67,3 +76,8 @@ TYPE_TO_STRING(branchlora::test::BranchGrow);
 TYPE_TO_STRING(branchlora::test::BranchTunable);
 TYPE_TO_STRING(branchlora::test::BranchFrozenReach);
 TYPE_TO_STRING(branchlora::test::BranchCopied);
+TYPE_TO_STRING(branchlora::test::Mtl);
+TYPE_TO_STRING(branchlora::test::MtlSparse);
+TYPE_TO_STRING(branchlora::test::TaskMoe);
+TYPE_TO_STRING(branchlora::test::More5);
+TYPE_TO_STRING(branchlora::test::MoreReleased5);

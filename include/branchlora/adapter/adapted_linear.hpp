@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "branchlora/adapter/any_adapter.hpp"
 #include "branchlora/nn/linear.hpp"
@@ -19,16 +20,20 @@ class AdaptedLinear {
   AdaptedLinear(ParameterSet<B>& parameters, const std::string& name, Index in, Index out)
       : parameters_(&parameters), name_(name), base_(parameters, name, in, out, false) {}
 
-  /// Adds an adapter. Before that the layer is its base alone.
+  /// Adds an adapter. Before that the layer is its base alone, whose weight must have its values.
   void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
-    adapter_ = method.make(*parameters_, name_, base_.in(), base_.out(), hyper, random);
+    adapter_ = method.make(*parameters_, name_, base_.weight().value, hyper, random);
   }
+
+  /// Adds an adapter that was made elsewhere.
+  void attach(std::unique_ptr<AnyAdapter<B>> adapter) { adapter_ = std::move(adapter); }
 
   Var<T> operator()(Tape<B>& tape, Var<T> x, const Routing& routing) {
     const Var<T> y = base_(tape, x);
     return adapter_ ? (*adapter_)(tape, x, y, routing) : y;
   }
 
+  const std::string& name() const { return name_; }
   nn::Linear<B>& base() { return base_; }
   /// The adapter, or null.
   AnyAdapter<B>* adapter() { return adapter_.get(); }

@@ -20,7 +20,9 @@
 #include "branchlora/adapter/policy/router_start.hpp"
 #include "branchlora/adapter/policy/scaling.hpp"
 #include "branchlora/adapter/policy/selector.hpp"
+#include "branchlora/adapter/policy/task_router.hpp"
 #include "branchlora/adapter/policy/top_k.hpp"
+#include "branchlora/adapter/policy/transform.hpp"
 #include "branchlora/adapter/policy/trunk.hpp"
 
 namespace branchlora {
@@ -61,6 +63,7 @@ struct Adapter {
   using with = decltype(adapter_of(detail::replace(List<Ps...>{}, List<Qs...>{})));
 
   using Trunk = get<category::Trunk>;
+  using Transform = get<category::Transform>;
   using Router = get<category::Router>;
   using Gating = get<category::Gating>;
   using Freezing = get<category::Freezing>;
@@ -117,6 +120,13 @@ struct Adapter {
       "exhausted::Grow needs a freezing policy: with freezing::Never no branch runs out.");
   static_assert(!Balance::enabled || top_k < branches,
                 "A balance loss needs TopK below Branches: dense gates load all branches alike.");
+
+  static_assert(!Balance::enabled || !std::same_as<Granularity, per::Task>,
+                "A balance loss needs a router that reads its input: tasks need no balance.");
+  static_assert(!Transform::enabled || (Trunk::shared && per_task_router),
+                "transform::PerTask needs trunk::Shared and per-task routers.");
+  static_assert(dense || !requires { Gating::needs_dense; },
+                "gating::RankPrefix needs TopK equal to Branches: a prefix is chosen among all.");
 
   /// The factor s.
   static constexpr double scale(const Hyper& hyper) {

@@ -44,6 +44,8 @@ class AnyAdapter {
   /// Adds what the adapter does to the weight that it stands beside; throws if it can not be said
   /// by a weight.
   virtual void merge_into(MatrixView<T> weight) const = 0;
+  /// The same for one task, of an adapter that is a weight once the task is known.
+  virtual void merge_task_into(MatrixView<T> weight, Index /*task*/) const { merge_into(weight); }
   /// Whether a token's output, or a loss of the adapter's own, depends on tokens of its sequence
   /// beside itself and the first: then none may be left out of a training step or prompt.
   virtual bool needs_every_token() const { return false; }
@@ -57,6 +59,11 @@ class AnyAdapter {
   virtual const std::string& name() const = 0;
 };
 
+template <Backend B>
+class AnyFfn;
+template <Backend B>
+struct FfnLinears;
+
 /// A variant as a value: what a training loop must know of it, and how its adapters are made.
 /// `method_of<B, V>()` (adapter/method.hpp) makes one of a type.
 template <Backend B>
@@ -66,12 +73,19 @@ struct Method {
   bool selects = false;          ///< A router is picked at inference.
   bool uses_keys = false;        ///< It is picked by keys, and not told.
   bool freezes = false;          ///< Branches are frozen after a task by how active they were.
+  /// Makes the adapter beside the frozen linear layer `name` of the given weight (d_out x d_in,
+  /// which outlives it and holds its final values).
   std::function<std::unique_ptr<AnyAdapter<B>>(ParameterSet<B>&, const std::string& name,
-                                               Index d_in, Index d_out, const Hyper&,
-                                               const Random&)>
+                                               MatrixView<const typename B::Scalar> weight,
+                                               const Hyper&, const Random&)>
       make;
-  /// The stages in which a task is learned, each as a share of its steps; they sum to 1. Every stage
-  /// has an optimiser and a learning-rate schedule of its own.
+  /// Makes what stands in place of a block's feed-forward layer (adapter/any_ffn.hpp); empty: the
+  /// block's own, its linears adapted by `make`.
+  std::function<std::unique_ptr<AnyFfn<B>>(ParameterSet<B>&, const FfnLinears<B>&, const Hyper&,
+                                           const Random&)>
+      make_ffn{};
+  /// The stages in which a task is learned, each as a share of its steps; they sum to 1. Every
+  /// stage has an optimiser and a learning-rate schedule of its own.
   std::vector<double> stages{1.0};
 };
 

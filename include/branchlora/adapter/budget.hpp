@@ -28,16 +28,16 @@ struct StepShape {
 };
 
 /// What `V` costs on a model under a budget that is not `Budget::rank`.
-template <Costed V>
+template <Priced V>
 constexpr std::int64_t cost(Budget budget, const ModelShape& model, const StepShape& step = {}) {
   if (budget == Budget::parameters) return parameters<V>(model).total();
   const Work work = flops<V>(model, step.tokens, step.sequences).adapter;
   return work.forward + work.backward;
 }
 
-/// The R of 1 .. `Most` at which `Family<R>` on a model costs as nearly what `Reference` costs as any
-/// (the smaller of two that are as near).
-template <template <int> class Family, Costed Reference, int Most = 64>
+/// The R of 1 .. `Most` at which `Family<R>` on a model costs as nearly what `Reference` costs as
+/// any (the smaller of two that are as near).
+template <template <int> class Family, Priced Reference, int Most = 64>
 constexpr int rank_for(Budget budget, const ModelShape& model, const StepShape& step = {}) {
   const std::int64_t target = cost<Reference>(budget, model, step);
   int best = 1;
@@ -51,7 +51,8 @@ constexpr int rank_for(Budget budget, const ModelShape& model, const StepShape& 
   };
   [&]<int... Rs>(std::integer_sequence<int, Rs...>) {
     (look(Rs + 1, cost<Family<Rs + 1>>(budget, model, step)), ...);
-  }(std::make_integer_sequence<int, Most>());
+  }
+  (std::make_integer_sequence<int, Most>());
   return best;
 }
 

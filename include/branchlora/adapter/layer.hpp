@@ -16,9 +16,11 @@
 #include "branchlora/adapter/any_adapter.hpp"
 #include "branchlora/adapter/gate/linear_gate.hpp"
 #include "branchlora/adapter/gate/no_gate.hpp"
+#include "branchlora/adapter/gate/task_gate.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/mix/branch_mix.hpp"
 #include "branchlora/adapter/routing.hpp"
+#include "branchlora/adapter/task_transform.hpp"
 #include "branchlora/autograd/op/dropout.hpp"
 #include "branchlora/autograd/tape.hpp"
 #include "branchlora/nn/init.hpp"
@@ -30,11 +32,12 @@ namespace branchlora {
 ///     u = A x           down: A has V::a_rows rows (one block of `rank` rows a branch, or one
 ///                       shared trunk)
 ///     g = gate(R x)     one row of R a branch; a token, or a sequence, at a time
+///     u = Lambda_t u    where the transform policy says so, for the task t
 ///     z = mix(u, g)     V::b_rows scalars a token, zero for branches that were not chosen
 ///     y += s B z
 ///
-/// with the policies deciding every step. B is stored transposed, b_rows x d_out, so that every factor has few long rows and the three
-/// skinny products of the backend serve both directions.
+/// with the policies deciding every step. B is stored transposed, b_rows x d_out, so that every
+/// factor has few long rows and the three skinny products of the backend serve both directions.
 template <Backend B, class V>
 class AdapterLayer final : public AnyAdapter<B> {
  public:
@@ -48,8 +51,12 @@ class AdapterLayer final : public AnyAdapter<B> {
   static constexpr bool per_token = !V::Granularity::per_sequence;
   using Gate = typename V::Router::template Gate<B, V>;
   using BatchGates = typename Gate::BatchGates;
+  using Transform = TaskTransform<B, V>;
   /// Whether router and trunk are one matrix, so that one product serves both.
   static constexpr bool fused = Gate::fused;
+  /// Whether the task alone decides the gates, so that for one task the adapter is a weight.
+  static constexpr bool of_task = std::same_as<typename V::Granularity, per::Task>;
+  static constexpr bool transformed = V::Transform::enabled;
   using Mix = mix::BranchMix<shared, rank, top_k>;
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
@@ -59,7 +66,8 @@ class AdapterLayer final : public AnyAdapter<B> {
       : parameters_(&parameters),
         name_(name),
         hyper_(hyper),
-        gate_(parameters, name, d_in, hyper, random) {
+        gate_(parameters, name, d_in, hyper, random),
+        transform_(parameters, name) {
     using Entry = typename ParameterSet<B>::Entry;
     scale_ = static_cast<T>(V::scale(hyper));
     std::vector<Entry> rows;
@@ -78,9 +86,8 @@ class AdapterLayer final : public AnyAdapter<B> {
     for (Index i = 0; i < capacity; ++i) rows.push_back({branch_name(".lora_B", i), rank});
     b_ = parameters.add_stack(rows, d_out);
     for (Parameter<T>* p : a_) {
-      nn::fill(parameters, *p, random, [=](const Random& r, std::size_t i) {
-        return V::Init::draw(r, i, d_in);
-      });
+      nn::fill(parameters, *p, random,
+               [=](const Random& r, std::size_t i) { return V::Init::draw(r, i, d_in); });
       parameters.set_trainable(*p, true);
     }
     activity_.assign(static_cast<std::size_t>(capacity), 0.0);
@@ -94,7 +101,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     if (hyper_.dropout > 0 && routing.dropout != nullptr) {
       x = op::dropout(tape, x, hyper_.dropout, routing.dropout->fork(name_));
     }
-    Step step{this, x, y, {}, {}, {}, {}};
+    Step step{this, x, y, {}, {}, {}, {}, {}};
     auto& backend = tape.backend();
     const MatrixView<const T> xv = x.value();
     const auto down = tape.scratch(x.rows(), V::a_rows + (fused ? capacity : 0));
@@ -111,7 +118,9 @@ class AdapterLayer final : public AnyAdapter<B> {
         step.gates = open(tape, x, routing, {});
         backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
       }
-      backend.for_each(x.rows(), [u = step.u, z = step.z, g = step.gates](Index t) {
+      step.v = step.u;
+      if constexpr (transformed) step.v = transform_.forward(tape, step.gates, step.u);
+      backend.for_each(x.rows(), [u = step.v, z = step.z, g = step.gates] BRANCHLORA_BODY(Index t) {
         Mix::forward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), z.row(t));
       });
     }
@@ -140,6 +149,7 @@ class AdapterLayer final : public AnyAdapter<B> {
       if (allowed == 0) allowed = active_;
       gate_.begin_task(task, allowed);
     }
+    if constexpr (transformed) transform_.begin_task();
   }
 
   /// Ends a task: its router, where routers are per task, never changes again, nor do the branches
@@ -147,6 +157,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// call.
   void end_task() override {
     gate_.end_task();
+    if constexpr (transformed) transform_.end_task();
     if constexpr (routed) {
       last_activity_ = activity();
       set_branches(active_, frozen_ | V::Freezing::choose(last_activity_, tunable()));
@@ -158,12 +169,48 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// W += s B^T A: what the adapter does, added to the weight that it stands beside. Throws `Error`
   /// if the variant has a router, because a gate depends on the input.
   void merge_into(MatrixView<T> weight) const override {
-    if constexpr (routed) {
-      fail("{}: only an adapter without a router can be merged, since a gate depends on the input; "
-           "found {}",
-           name_, V::describe());
+    if constexpr (of_task) {
+      fail("{}: an adapter whose gates depend on the task is merged for one task; found {}", name_,
+           V::describe());
+    } else if constexpr (routed) {
+      fail(
+          "{}: only an adapter without a router can be merged, since a gate depends on the input; "
+          "found {}",
+          name_, V::describe());
     } else {
       parameters_->backend().gemm(Op::transpose, Op::none, scale_, up(), trunk(), T(1), weight);
+    }
+  }
+
+  /// W += s B^T M A, with M what the gates and the matrix of `task` make of u. Throws `Error` if
+  /// the gates depend on the input or the task has not begun.
+  void merge_task_into(MatrixView<T> weight, Index task) const override {
+    if constexpr (of_task) {
+      auto& backend = parameters_->backend();
+      Tape<B> tape(backend);
+      tape.set_recording(false);
+      // The rows of the identity go through the mix as the tokens of one sequence.
+      std::vector<T> identity(V::a_rows * V::a_rows);
+      for (Index i = 0; i < V::a_rows; ++i) {
+        identity[static_cast<std::size_t>(i * (V::a_rows + 1))] = T(1);
+      }
+      MatrixView<T> u{tape.upload(std::span<const T>(identity)), V::a_rows, V::a_rows};
+      Sequences sequences;
+      sequences.push(V::a_rows);
+      const auto tasks = std::array{static_cast<std::int32_t>(task)};
+      const Routing routing{.sequences = &sequences, .tasks = tasks};
+      const auto g = gate_.open(tape, tape.constant(trunk()), routing, {});
+      if constexpr (transformed) u = transform_.forward(tape, g, u);
+      const auto z = tape.scratch(V::a_rows, V::b_rows);
+      backend.fill(z, T(0));
+      backend.for_each(u.rows, [=] BRANCHLORA_BODY(Index t) {
+        Mix::forward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), z.row(t));
+      });
+      const auto down = tape.scratch(V::b_rows, weight.cols);
+      backend.gemm(Op::transpose, Op::none, T(1), z, trunk(), T(0), down);
+      backend.gemm(Op::transpose, Op::none, scale_, up(), down, T(1), weight);
+    } else {
+      AnyAdapter<B>::merge_task_into(weight, task);
     }
   }
 
@@ -178,9 +225,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// The branches whose B trains.
   BranchSet tunable() const { return active_ & ~frozen_; }
   /// The branches that the router of `task` (or the only one) may choose.
-  BranchSet allowed(Index task = 0) const {
-    return gate_.allowed(task);
-  }
+  BranchSet allowed(Index task = 0) const { return gate_.allowed(task); }
   /// How many routers there are.
   Index routers() const { return gate_.routers(); }
   /// The activity of each branch, as the freezing policy measures it, in what was observed.
@@ -212,6 +257,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     set_branches(s[0], s[1]);
     for (std::size_t i = 2; i < fixed; ++i) last_activity_[i - 2] = std::bit_cast<double>(s[i]);
     gate_.restore(s.subspan(fixed));
+    if constexpr (transformed) transform_.restore(gate_.routers());
   }
 
  private:
@@ -219,7 +265,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   struct Step {
     AdapterLayer* layer;
     Var<T> x, y, out;
-    MatrixView<T> u, z;
+    MatrixView<T> u, v, z;
     BatchGates gates;
 
     void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
@@ -273,11 +319,14 @@ class AdapterLayer final : public AnyAdapter<B> {
     return g;
   }
 
+  // The two that follow are public because nvcc takes no body from a private function.
+ public:
   void observe(B& backend, const BatchGates& g) {
     for (Index b = 0; b < capacity; ++b) {
-      activity_[static_cast<std::size_t>(b)] += backend.sum(g.weights.rows, [=](Index i) {
-        return V::Freezing::Activity::of(static_cast<double>(g.weights(i, b)));
-      });
+      activity_[static_cast<std::size_t>(b)] +=
+          backend.sum(g.weights.rows, [=] BRANCHLORA_BODY(Index i) {
+            return V::Freezing::Activity::of(static_cast<double>(g.weights(i, b)));
+          });
     }
     observed_ += g.weights.rows;
   }
@@ -295,17 +344,18 @@ class AdapterLayer final : public AnyAdapter<B> {
       backend.skinny_outer(step.z, dy, scale_, sink.view, sink.add, chosen_in_up(g));
     }
     const auto ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
-    const auto du = routed ? ddown.middle_cols(0, V::a_rows) : dz;
+    auto du = routed ? ddown.middle_cols(0, V::a_rows) : dz;
     [[maybe_unused]] MatrixView<T> dlogits;
     if constexpr (routed) {
       const auto dgates = tape.scratch(tokens, capacity);
       backend.fill(dgates, T(0));
-      backend.for_each(tokens, [=, u = step.u](Index t) {
+      backend.for_each(tokens, [=, u = step.v] BRANCHLORA_BODY(Index t) {
         Mix::backward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), dz.row(t), du.row(t),
                       dgates.row(t));
       });
       dlogits = gate_.close(tape, g, dgates,
                             fused ? ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+      if constexpr (transformed) du = transform_.backward(tape, g, step.u, du);
       // A gate of every token writes all of dx; that of a sequence adds to some rows.
       if constexpr (!fused && per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
@@ -331,6 +381,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
   }
 
+ private:
   static bool any_trainable(const std::vector<Parameter<T>*>& stack) {
     for (const Parameter<T>* p : stack) {
       if (p->trainable) return true;
@@ -352,6 +403,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   T scale_;
   std::vector<Parameter<T>*> a_, b_;
   Gate gate_;
+  Transform transform_;
   BranchSet active_ = 0;
   BranchSet frozen_ = 0;
   std::vector<double> activity_, last_activity_;

@@ -2,26 +2,63 @@
 /// From a variant, which is a type, to a method, which is a value.
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <string>
 
+#include "branchlora/adapter/any_ffn.hpp"
 #include "branchlora/adapter/layer.hpp"
 
 namespace branchlora {
 
+namespace detail {
+
+template <Backend B, class V>
+struct LayerOf {
+  using type = AdapterLayer<B, V>;
+};
+
+template <Backend B, class V>
+requires requires { typename V::template Layer<B>; }
+struct LayerOf<B, V> {
+  using type = typename V::template Layer<B>;
+};
+
+}  // namespace detail
+
+/// The adapter of variant `V` beside one linear: `V::Layer<B>` where the variant brings one, which
+/// is made of the linear's weight, else the engine.
+template <Backend B, class V>
+using LayerOf = typename detail::LayerOf<B, V>::type;
+
 /// The method that variant `V` describes, on backend `B`.
 template <Backend B, class V>
 Method<B> method_of() {
-  return {V::describe(),
-          V::per_task_router,
-          V::Selector::selects,
-          V::Selector::uses_keys,
-          V::Freezing::count > 0,
-          [](ParameterSet<B>& parameters, const std::string& name, Index d_in, Index d_out,
-             const Hyper& hyper, const Random& random) -> std::unique_ptr<AnyAdapter<B>> {
-            return std::make_unique<AdapterLayer<B, V>>(parameters, name, d_in, d_out, hyper,
-                                                        random);
-          }};
+  Method<B> method{V::describe(),
+                   V::per_task_router,
+                   V::Selector::selects,
+                   V::Selector::uses_keys,
+                   V::Freezing::count > 0,
+                   [](ParameterSet<B>& parameters, const std::string& name,
+                      MatrixView<const typename B::Scalar> weight, const Hyper& hyper,
+                      const Random& random) -> std::unique_ptr<AnyAdapter<B>> {
+                     using Layer = LayerOf<B, V>;
+                     if constexpr (std::constructible_from<Layer, decltype(parameters),
+                                                           decltype(name), decltype(weight),
+                                                           decltype(hyper), decltype(random)>) {
+                       return std::make_unique<Layer>(parameters, name, weight, hyper, random);
+                     } else {
+                       return std::make_unique<Layer>(parameters, name, weight.cols, weight.rows,
+                                                      hyper, random);
+                     }
+                   }};
+  if constexpr (requires { typename V::template Ffn<B>; }) {
+    method.make_ffn = [](ParameterSet<B>& parameters, const FfnLinears<B>& linears,
+                         const Hyper& hyper, const Random& random) -> std::unique_ptr<AnyFfn<B>> {
+      return std::make_unique<typename V::template Ffn<B>>(parameters, linears, hyper, random);
+    };
+  }
+  return method;
 }
 
 }  // namespace branchlora

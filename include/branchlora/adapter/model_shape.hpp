@@ -60,28 +60,48 @@ inline constexpr ModelShape llava_13b = llama_shape("llava-1.5-13b", 40, 5120, 1
 /// The models that programs know by name.
 inline constexpr std::array model_shapes{llava_7b, llava_13b};
 
+/// Trainable parameters of `V` beside one linear of a model.
+template <Priced V>
+constexpr Parameters parameters(const LinearShape& linear) {
+  if constexpr (requires { V::parameters(linear); }) {
+    return V::parameters(linear);
+  } else {
+    return V::parameters(linear.d_in, linear.d_out);
+  }
+}
+
+/// Operations of `V` beside one linear of a model.
+template <Priced V>
+constexpr Flops flops(const LinearShape& linear, std::int64_t tokens, std::int64_t sequences) {
+  if constexpr (requires { V::flops(linear, tokens, sequences); }) {
+    return V::flops(linear, tokens, sequences);
+  } else {
+    return V::flops(linear.d_in, linear.d_out, tokens, sequences);
+  }
+}
+
 /// Trainable parameters of `V` on all linears of a model. The projector's are not among them: see
 /// `ModelShape::projector_parameters`.
-template <Costed V>
+template <Priced V>
 constexpr Parameters parameters(const ModelShape& model) {
   Parameters layer;
-  for (const LinearShape& linear : model.linears) layer += parameters<V>(linear.d_in, linear.d_out);
+  for (const LinearShape& linear : model.linears) layer += parameters<V>(linear);
   return model.layers * layer;
 }
 
 /// Operations of `V` and of the frozen linears of a model, the adapted ones alone: no attention
 /// scores, vision tower, projector or output head. Counted as for one linear.
-template <Costed V>
+template <Priced V>
 constexpr Flops flops(const ModelShape& model, std::int64_t tokens, std::int64_t sequences = 1) {
   Flops layer;
   for (const LinearShape& linear : model.linears) {
-    layer += flops<V>(linear.d_in, linear.d_out, tokens, sequences);
+    layer += flops<V>(linear, tokens, sequences);
   }
   return model.layers * layer;
 }
 
 /// Bytes that training with AdamW takes: adapters with one router set, and the projector.
-template <Costed V>
+template <Priced V>
 constexpr std::int64_t optimizer_bytes(const ModelShape& model) {
   return adamw_bytes * (parameters<V>(model).total() + model.projector_parameters());
 }

@@ -36,10 +36,15 @@ PolicyTable policy_table(Adapter<Ps...> /*variant*/) {
 
 }  // namespace detail
 
-/// The policies of `V`, defaults included.
+/// The policies of `V`, defaults included; of a variant that is no `Adapter`, the whole of it as
+/// its one policy.
 template <class V>
 PolicyTable policy_table() {
-  return detail::policy_table(V{});
+  if constexpr (requires { detail::policy_table(V{}); }) {
+    return detail::policy_table(V{});
+  } else {
+    return {{"Variant", V::describe()}};
+  }
 }
 
 /// One sentence for each category in which a file's variant is not the program's, such as "TopK:

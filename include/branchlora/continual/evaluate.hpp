@@ -19,8 +19,8 @@ struct Evaluation {
   std::vector<double> scores;  ///< Of each question, 0 to 1.
 };
 
-/// Answers every question of a split greedily and scores it; `router_of(i)` is the task whose router
-/// question i takes, where routers are per task.
+/// Answers every question of a split greedily and scores it; `router_of(i)` is the task whose
+/// router question i takes, where routers are per task.
 template <Backend B, class RouterOf>
 Evaluation evaluate(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
                     data::Scorer scorer, const data::Tokenizer& tokenizer, const Options& options,
@@ -35,16 +35,15 @@ Evaluation evaluate(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& 
       batch.push(model::question(split.examples[static_cast<std::size_t>(i)]), split.bank.tokens);
       routers.push_back(static_cast<std::int32_t>(router_of(i)));
     }
-    const auto tokens = model::generate(model, tape, batch, split.bank,
-                                        std::span<const std::int32_t>(routers),
-                                        static_cast<std::int32_t>(data::Tokenizer::end),
-                                        options.answer_tokens);
+    const auto tokens =
+        model::generate(model, tape, batch, split.bank, std::span<const std::int32_t>(routers),
+                        static_cast<std::int32_t>(data::Tokenizer::end), options.answer_tokens);
     for (Index i = first; i < last; ++i) {
       const auto& ids = tokens[static_cast<std::size_t>(i - first)];
       const std::vector<Index> wide(ids.begin(), ids.end());
       result.answers.push_back(tokenizer.decode(wide));
-      result.scores.push_back(data::score(scorer, result.answers.back(),
-                                          split.samples[static_cast<std::size_t>(i)]));
+      result.scores.push_back(
+          data::score(scorer, result.answers.back(), split.samples[static_cast<std::size_t>(i)]));
       result.score += 100.0 * result.scores.back() / static_cast<double>(n);
     }
   }

@@ -19,9 +19,10 @@ std::vector<double> zero_shot(B& backend, const Base& base, std::span<const Task
   Tape<B> tape(backend);
   std::vector<double> scores;
   for (const TaskData<B>& task : tasks) {
-    scores.push_back(evaluate(model, tape, task.test, task.info.scorer, base.tokenizer, o,
-                              [](Index) { return Index{0}; })
-                         .score);
+    scores.push_back(
+        evaluate(model, tape, task.test, task.info.scorer, base.tokenizer, o, [](Index) {
+          return Index{0};
+        }).score);
   }
   return scores;
 }
@@ -92,12 +93,12 @@ Split<B> join(B& backend, std::span<const TaskData<B>> tasks) {
 }
 
 /// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream has in
-/// all: the upper bound of a method that forgets nothing. Every sample is trained as one of its task.
-/// Returns records as `run_stream` does.
+/// all: the upper bound of a method that forgets nothing. Every sample is trained as one of its
+/// task. Returns records as `run_stream` does.
 template <Backend B>
 std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
-                                 const Method<B>& method, const std::string& name,
-                                 const Options& o, const Listener& listener = {}) {
+                                 const Method<B>& method, const std::string& name, const Options& o,
+                                 const Listener& listener = {}) {
   Learner<B> learner(backend, base, method, o, listener);
   const Index count = std::ssize(tasks);
   Progressed done;

@@ -31,18 +31,18 @@ struct Example {
   Index image_at = 0;
 };
 
-/// Sequences of image tokens within or before their text, without padding. Image tokens come from a matrix of
-/// images * image_tokens rows, in the order of the examples that have one.
+/// Sequences of image tokens within or before their text, without padding. Image tokens come from a
+/// matrix of images * image_tokens rows, in the order of the examples that have one.
 struct Batch {
   Sequences sequences;
-  std::vector<std::int32_t> tasks;      ///< Of each sequence.
-  std::vector<Index> images;            ///< Of each sequence that has one.
-  std::vector<std::int32_t> text;       ///< Ids of all text tokens.
-  std::vector<std::int32_t> order;      ///< For `op::interleave`: image rows, and text as -1 - i.
-  std::vector<std::int32_t> positions;  ///< Of each row; turns restart after the image.
-  std::vector<std::int32_t> rows;       ///< Rows that predict a token.
-  std::vector<std::int32_t> targets;    ///< The token that each predicts.
-  KeptRows kept;                        ///< `rows`, and the first row of each sequence.
+  std::vector<std::int32_t> tasks;       ///< Of each sequence.
+  std::vector<Index> images;             ///< Of each sequence that has one.
+  std::vector<std::int32_t> text;        ///< Ids of all text tokens.
+  std::vector<std::int32_t> order;       ///< For `op::interleave`: image rows, and text as -1 - i.
+  std::vector<std::int32_t> positions;   ///< Of each row; turns restart after the image.
+  std::vector<std::int32_t> rows;        ///< Rows that predict a token.
+  std::vector<std::int32_t> targets;     ///< The token that each predicts.
+  KeptRows kept;                         ///< `rows`, and the first row of each sequence.
   std::vector<std::int32_t> predicting;  ///< `rows` as indices of `kept.rows`.
 
   /// Tokens of the longest sequence, of several turns about one image each for itself.

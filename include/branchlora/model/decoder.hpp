@@ -2,10 +2,11 @@
 /// The language model: a LLaMA-style decoder with adapters on all seven linear layers.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "branchlora/adapter/adapted_linear.hpp"
+#include "branchlora/adapter/any_ffn.hpp"
 #include "branchlora/autograd/ops.hpp"
 #include "branchlora/model/config.hpp"
 #include "branchlora/model/kept_rows.hpp"
@@ -22,7 +23,8 @@ struct DecoderPass {
   const Routing* routing = nullptr;
   KvCache<B>* cache = nullptr;  ///< Filled by a prefill, read and extended by a decoding step.
   bool decoding = false;        ///< Every row is one more token of its sequence.
-  /// The rows whose hidden state is asked for, and the first of each sequence, ascending; null: all.
+  /// The rows whose hidden state is asked for, and the first of each sequence, ascending; null:
+  /// all.
   const KeptRows* kept = nullptr;
 };
 
@@ -33,7 +35,8 @@ class DecoderBlock {
   using T = typename B::Scalar;
 
   DecoderBlock(ParameterSet<B>& parameters, const std::string& name, const DecoderConfig& c)
-      : shape_{c.heads, c.kv_heads, c.head_size(), true},
+      : parameters_(&parameters),
+        shape_{c.heads, c.kv_heads, c.head_size(), true},
         norm1_(parameters, name + ".norm1", c.width, c.epsilon),
         norm2_(parameters, name + ".norm2", c.width, c.epsilon),
         q_(parameters, name + ".q", c.width, c.heads * c.head_size()),
@@ -68,6 +71,7 @@ class DecoderBlock {
     }
     x = op::add(tape, x, o_(tape, a, routing));
     h = norm2_(tape, x);
+    if (ffn_) return op::add(tape, x, (*ffn_)(tape, {gate_, up_, down_}, h, routing));
     h = op::swiglu(tape, gate_(tape, h, routing), up_(tape, h, routing));
     return op::add(tape, x, down_(tape, h, routing));
   }
@@ -76,6 +80,16 @@ class DecoderBlock {
   void initialize(const Random& random, double closing) {
     for (auto* linear : {&q_, &k_, &v_, &gate_, &up_}) linear->base().initialize(random);
     for (auto* linear : {&o_, &down_}) linear->base().initialize(random, closing);
+  }
+
+  /// Adds the adapters of a method, and its feed-forward layer if it has one of its own.
+  void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
+    for (auto* linear : {&q_, &k_, &v_, &o_}) linear->attach(method, hyper, random);
+    if (method.make_ffn) {
+      ffn_ = method.make_ffn(*parameters_, {gate_, up_, down_}, hyper, random);
+    } else {
+      for (auto* linear : {&gate_, &up_, &down_}) linear->attach(method, hyper, random);
+    }
   }
 
   /// Whether what follows the attention may be done for some rows alone.
@@ -100,9 +114,11 @@ class DecoderBlock {
   }
 
  private:
+  ParameterSet<B>* parameters_;
   AttentionShape shape_;
   nn::RmsNorm<B> norm1_, norm2_;
   AdaptedLinear<B> q_, k_, v_, o_, gate_, up_, down_;
+  std::unique_ptr<AnyFfn<B>> ffn_;  ///< In place of the block's own, or null.
 };
 
 /// The decoder with tied word embeddings. Embeddings are scaled by the square root of the width on
@@ -139,8 +155,8 @@ class Decoder {
                       static_cast<T>(std::sqrt(static_cast<double>(config_.width))));
   }
 
-  /// Hidden states before the last norm, tokens x width, or kept rows x width. Rows that are not kept
-  /// are dropped as soon as no other row reads them: within the last block.
+  /// Hidden states before the last norm, tokens x width, or kept rows x width. Rows that are not
+  /// kept are dropped as soon as no other row reads them: within the last block.
   Var<T> operator()(Tape<B>& tape, Var<T> x, const DecoderPass<B>& pass) {
     const KeptRows* kept = pass.kept;
     for (Index i = 0; i < config_.layers; ++i) {
@@ -160,6 +176,11 @@ class Decoder {
   /// The scores of every word for each row of x, as if x were hidden states: rows x vocabulary.
   Var<T> scores(Tape<B>& tape, Var<T> x) const {
     return op::linear(tape, norm_(tape, x), tape.parameter(*embedding_));
+  }
+
+  /// Adds the adapters of a method.
+  void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
+    for (auto& block : blocks_) block.attach(method, hyper, random);
   }
 
   /// Calls f on every adapted linear layer, block by block.

@@ -29,8 +29,8 @@ struct FeatureBank {
   }
 };
 
-/// Vision tower, projector and decoder, with adapters on every linear layer of the decoder once they
-/// are attached. Not movable: its layers refer to its parameters.
+/// Vision tower, projector and decoder, with adapters on every linear layer of the decoder once
+/// they are attached. Not movable: its layers refer to its parameters.
 template <Backend B>
 class Multimodal {
  public:
@@ -80,7 +80,7 @@ class Multimodal {
 
   /// Adds the adapters of a method.
   void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
-    decoder_.for_each_linear([&](auto& linear) { linear.attach(method, hyper, random); });
+    decoder_.attach(method, hyper, random);
   }
 
   /// Calls f on every adapter.
@@ -100,8 +100,8 @@ class Multimodal {
   template <class Rgb>
   FeatureBank<B> features_of(Tape<B>& tape, Index count, Rgb rgb, Index chunk = 32) const {
     const VisionConfig& c = config_.vision;
-    FeatureBank<B> bank{std::make_shared<const Buffer<B>>(
-                            parameters_.backend(), count * c.tokens(), c.feature_width()),
+    FeatureBank<B> bank{std::make_shared<const Buffer<B>>(parameters_.backend(), count * c.tokens(),
+                                                          c.feature_width()),
                         c.tokens()};
     const bool recording = tape.recording();
     tape.set_recording(false);
@@ -118,8 +118,7 @@ class Multimodal {
       T* patches = tape.upload(std::span<const T>(host));
       const Var<T> x = tape.constant({patches, n * c.patches(), c.patch_size()});
       parameters_.backend().copy(vision_(tape, x, images).value(),
-                                 bank.all().middle_rows(first * c.tokens(),
-                                                                  n * c.tokens()));
+                                 bank.all().middle_rows(first * c.tokens(), n * c.tokens()));
     }
     tape.reset();
     tape.set_recording(recording);
@@ -128,12 +127,11 @@ class Multimodal {
 
   /// The features of a batch's images from a bank, in the order of its sequences.
   Var<T> gather(Tape<B>& tape, const Batch& batch, const FeatureBank<B>& bank) const {
-    const auto all = tape.scratch(std::ssize(batch.images) * bank.tokens,
-                                  config_.vision.feature_width());
+    const auto all =
+        tape.scratch(std::ssize(batch.images) * bank.tokens, config_.vision.feature_width());
     for (std::size_t s = 0; s < batch.images.size(); ++s) {
-      parameters_.backend().copy(
-          bank.image(batch.images[s]),
-          all.middle_rows(static_cast<Index>(s) * bank.tokens, bank.tokens));
+      parameters_.backend().copy(bank.image(batch.images[s]),
+                                 all.middle_rows(static_cast<Index>(s) * bank.tokens, bank.tokens));
     }
     return tape.constant(all);
   }

@@ -17,9 +17,9 @@ namespace branchlora {
 /// The gates of a batch, one row a unit: a token, or a sequence. A token chooses `K` branches.
 template <class T, Index K>
 struct Gates {
-  MatrixView<T> inputs;                  ///< What the router read: units x d_in.
-  MatrixView<T> logits, saved, weights;  ///< Units x branches.
-  std::int32_t* chosen = nullptr;        ///< Tokens x K.
+  MatrixView<T> inputs;                   ///< What the router read: units x d_in.
+  MatrixView<T> logits, saved, weights;   ///< Units x branches.
+  std::int32_t* chosen = nullptr;         ///< Tokens x K.
   const std::int32_t* unit_of = nullptr;  ///< The unit of each token; null: itself.
   const Sequences* sequences = nullptr;
   std::span<const std::int32_t> tasks;
@@ -49,7 +49,7 @@ std::int32_t* units_of_tokens(Tape<B>& tape, const Sequences& sequences) {
 /// Gives every token the choice of its sequence: `unit_chosen`, sequences x K.
 template <Backend B, class T, Index K>
 void spread(B& backend, Index tokens, const std::int32_t* unit_chosen, const Gates<T, K>& g) {
-  backend.for_each(tokens, [=](Index t) {
+  backend.for_each(tokens, [=] BRANCHLORA_BODY(Index t) {
     for (Index k = 0; k < K; ++k) g.chosen[t * K + k] = unit_chosen[g.unit(t) * K + k];
   });
 }
@@ -63,7 +63,7 @@ std::pair<MatrixView<T>, std::int32_t*> gather(Tape<B>& tape, const Gates<T, K>&
   const auto dweights = tape.scratch(units, dgates.cols);
   auto* unit_chosen = tape.template array<std::int32_t>(units * K);
   const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
-  tape.backend().for_each(units, [=](Index s) {
+  tape.backend().for_each(units, [=] BRANCHLORA_BODY(Index s) {
     for (Index b = 0; b < dgates.cols; ++b) {
       T sum = 0;
       for (Index t = offsets[s]; t < offsets[s + 1]; ++t) sum += dgates(t, b);

@@ -31,12 +31,11 @@ class LinearGate {
   static constexpr Index top_k = V::top_k;
   static constexpr bool per_token = !V::Granularity::per_sequence;
   /// Whether router and trunk are one matrix, so that one product serves both.
-  static constexpr bool fused =
-      per_token && !V::per_task_router && (V::Trunk::shared || V::dense);
+  static constexpr bool fused = per_token && !V::per_task_router && (V::Trunk::shared || V::dense);
   using BatchGates = Gates<T, top_k>;
 
-  /// A single router that is not fused is added here; one that is comes with `adopt`, those of tasks
-  /// with `begin_task`.
+  /// A single router that is not fused is added here; one that is comes with `adopt`, those of
+  /// tasks with `begin_task`.
   LinearGate(ParameterSet<B>& parameters, const std::string& name, Index d_in, const Hyper& hyper,
              const Random& random)
       : parameters_(&parameters), name_(name), d_in_(d_in), hyper_(hyper), random_(random) {
@@ -122,7 +121,7 @@ class LinearGate {
                            false, Chosen{});
       }
       backend.for_each(count, [=, saved = g.saved, weights = g.weights,
-                               allowed = router.allowed](Index i) {
+                               allowed = router.allowed] BRANCHLORA_BODY(Index i) {
         V::Gating::template forward<capacity, top_k>(rows.row(i), allowed, saved.row(first + i),
                                                      weights.row(first + i),
                                                      unit_chosen + (first + i) * top_k);
@@ -136,8 +135,8 @@ class LinearGate {
   }
 
   /// From the gradient of every token's gates (its chosen entries) to that of the logits, units x
-  /// capacity, and of the routers. `dlogits` is where to, if router and trunk are fused; the weight's
-  /// gradient is then the caller's.
+  /// capacity, and of the routers. `dlogits` is where to, if router and trunk are fused; the
+  /// weight's gradient is then the caller's.
   MatrixView<T> close(Tape<B>& tape, const BatchGates& g, MatrixView<T> dgates,
                       MatrixView<T> dlogits) {
     auto& backend = tape.backend();
@@ -146,7 +145,7 @@ class LinearGate {
     std::int32_t* unit_chosen = g.chosen;
     if constexpr (!per_token) std::tie(dweights, unit_chosen) = gate::gather(tape, g, dgates);
     if constexpr (!fused) dlogits = tape.scratch(units, capacity);
-    backend.for_each(units, [=](Index i) {
+    backend.for_each(units, [=] BRANCHLORA_BODY(Index i) {
       V::Gating::template backward<capacity, top_k>(g.saved.row(i), g.weights.row(i),
                                                     unit_chosen + i * top_k, dweights.row(i),
                                                     dlogits.row(i));
@@ -183,7 +182,7 @@ class LinearGate {
       const auto dinputs = tape.scratch(dlogits.rows, x.cols());
       product(dinputs, false);
       const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
-      backend.for_rows(dlogits.rows, [=](auto team, Index s) {
+      backend.for_rows(dlogits.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
         const Index count = V::Granularity::tokens(offsets[s + 1] - offsets[s]);
         const T weight = T(1) / static_cast<T>(count);
         const T* from = dinputs.row(s);
@@ -202,9 +201,9 @@ class LinearGate {
   };
 
   void add(BranchSet allowed) {
-    routers_.push_back({&parameters_->add(name_ + ".router." + std::to_string(routers_.size()),
-                                          capacity, d_in_),
-                        allowed});
+    routers_.push_back(
+        {&parameters_->add(name_ + ".router." + std::to_string(routers_.size()), capacity, d_in_),
+         allowed});
     start(routers_.back());
   }
 
@@ -242,11 +241,13 @@ class LinearGate {
     }
   }
 
+  // The two that follow are public because nvcc takes no body from a private function.
+ public:
   /// The router's input for each sequence: its first token, or the mean of its tokens.
   static void summarise(Tape<B>& tape, const Sequences& sequences, MatrixView<const T> x,
                         MatrixView<T> inputs) {
     const Index* offsets = tape.upload(std::span<const Index>(sequences.offsets));
-    tape.backend().for_rows(inputs.rows, [=](auto team, Index s) {
+    tape.backend().for_rows(inputs.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
       const Index first = offsets[s];
       const Index count = V::Granularity::tokens(offsets[s + 1] - first);
       T* to = inputs.row(s);
@@ -268,8 +269,8 @@ class LinearGate {
     T* slopes = tape.template array<T>(capacity);
     std::array<T, capacity> host{};
     for (Index b = 0; b < capacity; ++b) {
-      const double load =
-          backend.sum(units * top_k, [=](Index i) { return unit_chosen[i] == b ? 1.0 : 0.0; });
+      const double load = backend.sum(
+          units * top_k, [=] BRANCHLORA_BODY(Index i) { return unit_chosen[i] == b ? 1.0 : 0.0; });
       host[static_cast<std::size_t>(b)] = static_cast<T>(
           static_cast<double>(tape.loss_scale()) * hyper_.balance_weight *
           V::Balance::slope(load / static_cast<double>(units * top_k), static_cast<int>(capacity)) /
@@ -277,7 +278,7 @@ class LinearGate {
     }
     backend.upload(slopes, host.data(), sizeof(host));
     for_runs(g, [&](const Router& router, Index first, Index count) {
-      backend.for_each(count, [=, allowed = router.allowed](Index i) {
+      backend.for_each(count, [=, allowed = router.allowed] BRANCHLORA_BODY(Index i) {
         T p[capacity];
         gate::softmax<capacity>(g.logits.row(first + i), allowed, p);
         T dot = 0;
@@ -288,6 +289,7 @@ class LinearGate {
     });
   }
 
+ private:
   ParameterSet<B>* parameters_;
   std::string name_;
   Index d_in_;

@@ -9,9 +9,9 @@
 
 namespace branchlora {
 
-/// Asks for `per_sequence` (one gate vector a sequence, else one a token) and `every_token` (whether
-/// a gate depends on tokens beside its own and the first); if it is per sequence, also for
-/// `tokens(length)`, how many of a sequence's tokens, from the first, the router's input is the
+/// Asks for `per_sequence` (one gate vector a sequence, else one a token) and `every_token`
+/// (whether a gate depends on tokens beside its own and the first); if it reads a sequence, also
+/// for `tokens(length)`, how many of a sequence's tokens, from the first, the router's input is the
 /// mean of; and for `name()`.
 template <class G>
 concept GranularityOf = requires {
@@ -47,6 +47,14 @@ struct MeanToken {
   static constexpr Index tokens(Index length) { return length; }
   static constexpr std::string_view name() { return "per::MeanToken"; }
   bool operator==(const MeanToken&) const = default;
+};
+
+/// All tokens of a sequence follow its task, whatever they are.
+struct Task {
+  static constexpr bool per_sequence = true;
+  static constexpr bool every_token = false;
+  static constexpr std::string_view name() { return "per::Task"; }
+  bool operator==(const Task&) const = default;
 };
 
 }  // namespace per

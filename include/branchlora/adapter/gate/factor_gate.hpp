@@ -1,0 +1,229 @@
+/// @file
+/// The choice of rank-1 factors from two pools, once for each sequence.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/gate/gates.hpp"
+#include "branchlora/adapter/gate/sequence_mean.hpp"
+#include "branchlora/nn/init.hpp"
+
+namespace branchlora {
+
+/// The factors that a batch uses. A token's r-th factor of A, `a(t, r)`, goes with its r-th of B.
+template <class T, Index R>
+struct ChosenFactors {
+  Gates<T, R> a, b;  ///< Of both, `weights` are those of the R pairs: units x R.
+  const Sequences* sequences = nullptr;
+  MatrixView<T> means, a_scores, b_scores;  ///< Sequences x d_in, and probabilities over the pool.
+  MatrixView<T> condition;  ///< What the chosen A's say of B, probabilities: sequences x E.
+  MatrixView<T> pool;       ///< What each a says of B as r-th choice: E x (R E).
+};
+
+/// The routers of `ConditionalMixLora`, with h the mean of a sequence's inputs:
+///
+///     p = softmax(W_A h), I_A = the R largest
+///     q = softmax(W_B h) [+ lambda softmax(sum over r of softmax(W_r a_{I_A[r]}))], I_B likewise
+///
+/// the bracket where the choice is conditional. Where factors are weighted by their scores, pair r
+/// has the weight p_{I_A[r]} q_{I_B[r]} in units of the mean scores; else 1, and routers are random
+/// projections that never train.
+template <Backend B, class V>
+class FactorGate {
+ public:
+  using T = typename B::Scalar;
+  static constexpr Index pool = V::pool;
+  static constexpr Index rank = V::rank;
+  static constexpr T lambda = T(1);
+  /// Turns a product of scores into units of the mean scores, 1 / E and (1 + lambda) / E.
+  static constexpr T unit = static_cast<T>(pool * pool) / (V::conditional ? T(1) + lambda : T(1));
+  using Factors = ChosenFactors<T, rank>;
+
+  /// Adds `name`.router_A and .router_B (E x d_in each) and, for conditional choice,
+  /// .router_condition (W_r below each other: R E x d_in), uniform in +-1/sqrt(d_in).
+  FactorGate(ParameterSet<B>& parameters, const std::string& name, Index d_in, const Random& random)
+      : name_(name) {
+    const auto routers =
+        parameters.add_stack({{name + ".router_A", pool}, {name + ".router_B", pool}}, d_in);
+    a_router_ = routers[0];
+    b_router_ = routers[1];
+    start(parameters, *a_router_, random);
+    start(parameters, *b_router_, random);
+    if constexpr (V::conditional) {
+      condition_ = &parameters.add(name + ".router_condition", rank * pool, d_in);
+      start(parameters, *condition_, random);
+    }
+  }
+
+  /// The choice of every sequence of x, given the pool of A's factors, E x d_in.
+  Factors open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<const T> factors) {
+    auto& backend = tape.backend();
+    Factors f;
+    f.sequences = routing.sequences;
+    f.a.chosen = tape.template array<std::int32_t>(x.rows() * rank);
+    f.b.chosen = tape.template array<std::int32_t>(x.rows() * rank);
+    if (routing.memory == Routing::Memory::reuse) {
+      f.a = a_memory_.recall(tape, x.rows(), rank, name_, f.a);
+      f.b = b_memory_.recall(tape, x.rows(), rank, name_, f.b);
+      return f;
+    }
+    const Index count = f.sequences->count();
+    f.means = gate::sequence_means(tape, *f.sequences, MatrixView<const T>(x.value()));
+    f.a_scores = tape.scratch(count, pool);
+    f.b_scores = tape.scratch(count, pool);
+    f.a.weights = f.b.weights = tape.scratch(count, rank);
+    const auto logits = tape.scratch(count, 2 * pool);
+    backend.skinny_dot(f.means, both(a_router_->value), T(1), logits, false, Chosen{});
+    if constexpr (V::conditional) {
+      f.condition = tape.scratch(count, pool);
+      f.pool = tape.scratch(pool, rank * pool);
+      backend.skinny_dot(factors, condition_->value, T(1), f.pool, false, Chosen{});
+      backend.for_each(pool * rank, [p = f.pool] BRANCHLORA_BODY(Index i) {
+        T* block = p.row(i / rank) + i % rank * pool;
+        gate::softmax<pool>(block, all, block);
+      });
+    }
+    auto* unit_a = tape.template array<std::int32_t>(count * rank);
+    auto* unit_b = tape.template array<std::int32_t>(count * rank);
+    backend.for_each(count, [=] BRANCHLORA_BODY(Index s) {
+      const T* l = logits.row(s);
+      std::int32_t* ia = unit_a + s * rank;
+      std::int32_t* ib = unit_b + s * rank;
+      gate::softmax<pool>(l, all, f.a_scores.row(s));
+      gate::softmax<pool>(l + pool, all, f.b_scores.row(s));
+      gate::top_k<pool, rank>(l, all, ia);
+      choose_b(f, s, ia, l + pool, ib);
+      for (Index r = 0; r < rank; ++r) {
+        f.a.weights(s, r) = V::scored ? unit * f.a_scores(s, ia[r]) * b_score(f, s, ib[r]) : T(1);
+      }
+    });
+    f.a.unit_of = f.b.unit_of = gate::units_of_tokens(tape, *f.sequences);
+    gate::spread(backend, x.rows(), unit_a, f.a);
+    gate::spread(backend, x.rows(), unit_b, f.b);
+    if (routing.memory == Routing::Memory::remember) {
+      a_memory_.remember(backend, unit_a, f.a);
+      b_memory_.remember(backend, unit_b, f.b);
+    }
+    return f;
+  }
+
+  /// From the gradient of the weights of each token's pairs (tokens x R) to those of the routers,
+  /// of A's factors, `a`, and of x. For scored factors alone.
+  void close(Tape<B>& tape, Var<T> x, const Factors& f, MatrixView<const T> dweights,
+             Parameter<T>& a) {
+    auto& backend = tape.backend();
+    const Index count = f.sequences->count();
+    const Index* offsets = tape.upload(std::span<const Index>(f.sequences->offsets));
+    const auto dlogits = tape.scratch(count, 2 * pool);
+    const auto dcondition = tape.scratch(count, pool);
+    backend.for_each(count, [=] BRANCHLORA_BODY(Index s) {
+      T dp[pool] = {};
+      T dq[pool] = {};
+      for (Index r = 0; r < rank; ++r) {
+        T d = 0;
+        for (Index t = offsets[s]; t < offsets[s + 1]; ++t) d += dweights(t, r);
+        const Index i = f.a.chosen_of(offsets[s])[r];
+        const Index j = f.b.chosen_of(offsets[s])[r];
+        dp[i] += unit * b_score(f, s, j) * d;
+        dq[j] += unit * f.a_scores(s, i) * d;
+      }
+      softmax_backward(f.a_scores.row(s), dp, dlogits.row(s));
+      softmax_backward(f.b_scores.row(s), dq, dlogits.row(s) + pool);
+      if (V::conditional) {
+        for (T& d : dq) d *= lambda;
+        softmax_backward(f.condition.row(s), dq, dcondition.row(s));
+      }
+    });
+    if constexpr (V::conditional) close_condition(tape, f, dcondition, a);
+    if (a_router_->trainable || b_router_->trainable) {
+      const bool add = std::exchange(a_router_->has_grad, true);
+      b_router_->has_grad = true;
+      backend.skinny_outer(dlogits, f.means, T(1), both(a_router_->grad), add, Chosen{});
+    }
+    if (x.needs_grad()) {
+      const auto dmeans = tape.scratch(count, x.cols());
+      backend.skinny_axpy(dlogits, both(a_router_->value), T(1), dmeans, false, Chosen{});
+      gate::sequence_means_backward(tape, *f.sequences, x, MatrixView<const T>(dmeans));
+    }
+  }
+
+  // Public since nvcc takes bodies from public functions only.
+
+  /// From the gradient of the sum that `condition` is the softmax of to those of W_r and A.
+  void close_condition(Tape<B>& tape, const Factors& f, MatrixView<const T> dcondition,
+                       Parameter<T>& a) {
+    auto& backend = tape.backend();
+    const Index* offsets = tape.upload(std::span<const Index>(f.sequences->offsets));
+    const auto dpool = tape.scratch(pool, rank * pool);
+    backend.for_each(pool * rank, [=, count = f.sequences->count()] BRANCHLORA_BODY(Index n) {
+      const Index e = n / rank;
+      const Index r = n % rank;
+      T dp[pool] = {};
+      for (Index s = 0; s < count; ++s) {
+        if (f.a.chosen_of(offsets[s])[r] != e) continue;
+        for (Index i = 0; i < pool; ++i) dp[i] += dcondition(s, i);
+      }
+      softmax_backward(f.pool.row(e) + r * pool, dp, dpool.row(e) + r * pool);
+    });
+    if (condition_->trainable) {
+      const bool add = std::exchange(condition_->has_grad, true);
+      backend.skinny_outer(dpool, a.value, T(1), condition_->grad, add, Chosen{});
+    }
+    if (a.trainable) {
+      const bool add = std::exchange(a.has_grad, true);
+      backend.skinny_axpy(dpool, condition_->value, T(1), a.grad, add, Chosen{});
+    }
+  }
+
+ private:
+  static constexpr BranchSet all = first_branches(static_cast<int>(pool));
+
+  static void start(ParameterSet<B>& parameters, Parameter<T>& router, const Random& random) {
+    nn::fill_uniform(parameters, router, random,
+                     1.0 / std::sqrt(static_cast<double>(router.value.cols)));
+    parameters.set_trainable(router, V::scored);
+  }
+
+  /// W_A and W_B below it, or their gradients.
+  static MatrixView<T> both(MatrixView<T> first) { return {first.data, 2 * pool, first.cols}; }
+
+  /// The score of B's factor j for a sequence.
+  BRANCHLORA_HD static T b_score(const Factors& f, Index s, Index j) {
+    return f.b_scores(s, j) + (V::conditional ? lambda * f.condition(s, j) : T(0));
+  }
+
+  /// The R best of B's factors, given the choice of A's.
+  BRANCHLORA_HD static void choose_b(const Factors& f, Index s, const std::int32_t* ia,
+                                     const T* logits, std::int32_t* ib) {
+    if (!V::conditional) {
+      gate::top_k<pool, rank>(logits, all, ib);
+      return;
+    }
+    T scores[pool] = {};
+    for (Index r = 0; r < rank; ++r) {
+      for (Index e = 0; e < pool; ++e) scores[e] += f.pool(ia[r], r * pool + e);
+    }
+    gate::softmax<pool>(scores, all, f.condition.row(s));
+    for (Index e = 0; e < pool; ++e) scores[e] = b_score(f, s, e);
+    gate::top_k<pool, rank>(scores, all, ib);
+  }
+
+  BRANCHLORA_HD static void softmax_backward(const T* p, const T* dp, T* dlogits) {
+    T dot = 0;
+    for (Index i = 0; i < pool; ++i) dot += p[i] * dp[i];
+    for (Index i = 0; i < pool; ++i) dlogits[i] = p[i] * (dp[i] - dot);
+  }
+
+  std::string name_;
+  Parameter<T>* a_router_;
+  Parameter<T>* b_router_;
+  Parameter<T>* condition_ = nullptr;
+  gate::Memory<B, rank> a_memory_, b_memory_;
+};
+
+}  // namespace branchlora
