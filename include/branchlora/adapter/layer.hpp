@@ -261,16 +261,6 @@ class AdapterLayer final : public AnyAdapter<B> {
   }
 
  private:
-  /// What the way back needs.
-  struct Step {
-    AdapterLayer* layer;
-    Var<T> x, y, out;
-    MatrixView<T> u, v, z;
-    BatchGates gates;
-
-    void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
-  };
-
   std::string branch_name(const char* factor, Index branch) const {
     return capacity == 1 ? name_ + factor : name_ + factor + "." + std::to_string(branch);
   }
@@ -319,8 +309,18 @@ class AdapterLayer final : public AnyAdapter<B> {
     return g;
   }
 
-  // The two that follow are public because nvcc takes no body from a private function.
+  // The three that follow are public because nvcc takes no body from a private function.
  public:
+  /// What the way back needs.
+  struct Step {
+    AdapterLayer* layer;
+    Var<T> x, y, out;
+    MatrixView<T> u, v, z;
+    BatchGates gates;
+
+    void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
+  };
+
   void observe(B& backend, const BatchGates& g) {
     for (Index b = 0; b < capacity; ++b) {
       activity_[static_cast<std::size_t>(b)] +=
