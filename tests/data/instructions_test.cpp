@@ -72,6 +72,12 @@ TEST_CASE("the test form") {
   CHECK(load("[]").empty());
 }
 
+TEST_CASE("a box in pixels becomes fractions of the picture") {
+  const auto samples = load(R"([{"question_id": 1, "text": "t", "answer": "a",
+    "answer_bbox": [10, 20, 30, 60.0], "size": [40, 80]}])");
+  CHECK(samples[0].answer_bbox == Box{0.25, 0.25, 0.75, 0.75});
+}
+
 TEST_CASE("what has another form is refused: file, sample, field, expected, found") {
   struct Bad {
     std::string json;
@@ -125,6 +131,12 @@ TEST_CASE("what has another form is refused: file, sample, field, expected, foun
        {"answer_bbox: expected a list of four numbers"}},
       {test_form(R"("text": "t", "answer": "a", "answer_bbox": [0, 0, 1, "1"])"),
        {"answer_bbox[3]: expected a number, found string \"1\""}},
+      {test_form(R"("text": "t", "answer": "a", "answer_bbox": [0, 0, 1, 9])"),
+       {"answer_bbox: expected fractions from 0 to 1, or pixels and a 'size'"}},
+      {test_form(R"("text": "t", "answer": "a", "answer_bbox": [0, 0, 1, 9], "size": [9])"),
+       {"size: expected a list of two numbers"}},
+      {test_form(R"("text": "t", "answer": "a", "answer_bbox": [0, 0, 1, 9], "size": [9, 0])"),
+       {"size: expected a width and a height above 0"}},
   };
   for (const Bad& bad : all) {
     CAPTURE(bad.json);

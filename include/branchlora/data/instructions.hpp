@@ -3,6 +3,7 @@
 /// holds conversations (training) or a question with its answer (testing).
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -11,61 +12,14 @@
 #include <vector>
 
 #include "branchlora/core/error.hpp"
+#include "branchlora/data/located.hpp"
 #include "branchlora/data/sample.hpp"
+#include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/json.hpp"
 
 namespace branchlora::data {
 
 namespace detail {
-
-using io::Json;
-
-/// A value of an instruction file and the way to it: `train.json: sample 3: conversations[1].from`.
-struct Located {
-  const Json& value;
-  std::string where;
-
-  [[noreturn]] void refuse(std::string_view expected) const {
-    fail("{}: expected {}, found {}", where, expected, describe());
-  }
-
-  bool has(const char* key) const { return value.contains(key); }
-
-  Located field(const char* key, const char* separator = ": ") const {
-    const auto found = value.find(key);
-    expect(found != value.end(), "{}{}{}: expected a value, found none", where, separator, key);
-    return {*found, where + separator + key};
-  }
-
-  Located item(std::size_t i) const { return {value[i], where + fmt::format("[{}]", i)}; }
-
-  const Located& object() const {
-    if (!value.is_object()) refuse("an object");
-    return *this;
-  }
-
-  const Located& list() const {
-    if (!value.is_array()) refuse("a list");
-    return *this;
-  }
-
-  const std::string& text() const {
-    if (!value.is_string()) refuse("a string");
-    return value.get_ref<const std::string&>();
-  }
-
-  std::vector<std::string> texts() const {
-    std::vector<std::string> all;
-    for (std::size_t i = 0; i < list().value.size(); ++i) all.push_back(item(i).text());
-    return all;
-  }
-
- private:
-  std::string describe() const {
-    if (value.is_object() || value.is_array()) return value.type_name();
-    return value.is_null() ? "null" : std::string(value.type_name()) + " " + value.dump();
-  }
-};
 
 inline std::string without_image_mark(std::string text) {
   constexpr std::string_view mark = "<image>";
@@ -118,15 +72,34 @@ inline std::vector<Turn> read_conversations(const Located& conversations) {
   return turns;
 }
 
-inline Box read_box(const Located& box) {
-  if (!box.value.is_array() || box.value.size() != 4) box.refuse("a list of four numbers");
-  Box corners{};
-  for (std::size_t i = 0; i < 4; ++i) {
-    const Located corner = box.item(i);
-    if (!corner.value.is_number()) corner.refuse("a number");
-    corners[i] = corner.value.get<double>();
+inline std::vector<double> read_numbers(const Located& list, std::size_t count) {
+  if (!list.value.is_array() || list.value.size() != count) {
+    list.refuse(fmt::format("a list of {} numbers", count == 4 ? "four" : "two"));
   }
-  return corners;
+  std::vector<double> numbers;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Located item = list.item(i);
+    if (!item.value.is_number()) item.refuse("a number");
+    numbers.push_back(item.value.get<double>());
+  }
+  return numbers;
+}
+
+/// Corners above 1 are pixels of a picture of the given `size`.
+inline Box read_box(const Located& sample) {
+  const Located box = sample.field("answer_bbox");
+  const std::vector<double> corners = read_numbers(box, 4);
+  double width = 1;
+  double height = 1;
+  if (std::ranges::max(corners) > 1) {
+    if (!sample.has("size")) box.refuse("fractions from 0 to 1, or pixels and a 'size'");
+    const Located size = sample.field("size");
+    const std::vector<double> sides = read_numbers(size, 2);
+    if (std::ranges::min(sides) <= 0) size.refuse("a width and a height above 0");
+    width = sides[0];
+    height = sides[1];
+  }
+  return {corners[0] / width, corners[1] / height, corners[2] / width, corners[3] / height};
 }
 
 inline Sample read_sample(const Located& source) {
@@ -146,31 +119,37 @@ inline Sample read_sample(const Located& source) {
     sample.turns = {{without_image_mark(source.field("text").text()), sample.answers.front()}};
   }
   if (source.has("kind")) sample.kind = source.field("kind").text();
-  if (source.has("answer_bbox")) sample.answer_bbox = read_box(source.field("answer_bbox"));
+  if (source.has("answer_bbox")) sample.answer_bbox = read_box(source);
   return sample;
 }
 
 }  // namespace detail
 
-/// The samples of the instruction file `path`, in its order.
+/// The samples of the instruction file with the content `text`, in its order; `name` stands for the
+/// file in messages.
 ///
 /// Training form: `id` or `question_id` (string or integer), `image` (a string, a list of one, or
 /// absent), `conversations` of `{"from": "human" | "gpt", "value"}` that alternate; what precedes
 /// the first human turn is dropped. Testing form: `text` and `answer` (a string, or the list of all
-/// annotators' answers), and where given `answer_bbox` and `kind`. The mark `<image>` is removed
+/// annotators' answers), and where given `kind` and `answer_bbox` (in fractions of the picture, or
+/// in pixels beside `size`: width and height). The mark `<image>` is removed
 /// from instructions wherever it stands: the model puts the picture first. Other fields are
 /// ignored. Throws `Error` naming the file, the sample's index, the field, what was expected and
 /// what found.
-inline std::vector<Sample> load_instructions(const std::filesystem::path& path) {
-  const io::Json json = io::read_json(path);
-  const detail::Located root{json, path.string()};
+inline std::vector<Sample> parse_instructions(std::string_view text, const std::string& name) {
+  const io::Json json = io::parse_json(text, name);
+  const detail::Located root{json, name};
   std::vector<Sample> samples;
   samples.reserve(root.list().value.size());
   for (std::size_t i = 0; i < json.size(); ++i) {
-    samples.push_back(
-        detail::read_sample({json[i], fmt::format("{}: sample {}", path.string(), i)}));
+    samples.push_back(detail::read_sample({json[i], fmt::format("{}: sample {}", name, i)}));
   }
   return samples;
+}
+
+/// The samples of the instruction file `path` (see `parse_instructions`).
+inline std::vector<Sample> load_instructions(const std::filesystem::path& path) {
+  return parse_instructions(io::read_file(path), path.string());
 }
 
 }  // namespace branchlora::data
