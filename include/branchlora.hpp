@@ -18,22 +18,22 @@
 #include "branchlora/core/version.hpp"      // the library's version
 
 // Floor 1, files and data.
-#include "branchlora/data/augment.hpp"       // random changes of pictures
+#include "branchlora/data/augment.hpp"            // random changes of pictures
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"  // tokenizer.json of language models
-#include "branchlora/data/clip_image.hpp"    // pictures as CLIP and LLaVA want them
-#include "branchlora/data/coin.hpp"          // CoIN's tasks
-#include "branchlora/data/image.hpp"         // PNG and JPEG, contact sheets
-#include "branchlora/data/instructions.hpp"  // LLaVA's and CoIN's JSON
-#include "branchlora/data/paraphrase.hpp"    // MiniCoIN's 10Type variant
-#include "branchlora/data/sampler.hpp"       // batches in random order
-#include "branchlora/data/scorers.hpp"       // CoIN's scorers
-#include "branchlora/data/task.hpp"          // a folder with a task's training and test files
-#include "branchlora/data/tokenizer.hpp"     // words to numbers and back
-#include "branchlora/io/atomic_file.hpp"     // files that are whole or not there
-#include "branchlora/io/peft.hpp"            // adapters as PEFT keeps them
-#include "branchlora/io/peft_config.hpp"     // their settings
-#include "branchlora/io/safetensors.hpp"     // tensors on disk
-#include "branchlora/io/sharded.hpp"         // checkpoints of many files
+#include "branchlora/data/clip_image.hpp"         // pictures as CLIP and LLaVA want them
+#include "branchlora/data/coin.hpp"               // CoIN's tasks
+#include "branchlora/data/image.hpp"              // PNG and JPEG, contact sheets
+#include "branchlora/data/instructions.hpp"       // LLaVA's and CoIN's JSON
+#include "branchlora/data/paraphrase.hpp"         // MiniCoIN's 10Type variant
+#include "branchlora/data/sampler.hpp"            // batches in random order
+#include "branchlora/data/scorers.hpp"            // CoIN's scorers
+#include "branchlora/data/task.hpp"               // a folder with a task's training and test files
+#include "branchlora/data/tokenizer.hpp"          // words to numbers and back
+#include "branchlora/io/atomic_file.hpp"          // files that are whole or not there
+#include "branchlora/io/peft.hpp"                 // adapters as PEFT keeps them
+#include "branchlora/io/peft_config.hpp"          // their settings
+#include "branchlora/io/safetensors.hpp"          // tensors on disk
+#include "branchlora/io/sharded.hpp"              // checkpoints of many files
 
 // Floor 2, tape, layers, optimiser.
 #include "branchlora/autograd/ops.hpp"        // every operation
@@ -51,6 +51,7 @@
 #include "branchlora/adapter/adapter.hpp"              // Adapter<policies...> and every policy
 #include "branchlora/adapter/any_adapter.hpp"          // what a model knows of its adapters
 #include "branchlora/adapter/any_ffn.hpp"              // what may replace a block's FFN
+#include "branchlora/adapter/budget.hpp"               // ranks at which variants cost the same
 #include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
 #include "branchlora/adapter/exchange.hpp"             // PEFT adapters out and in
 #include "branchlora/adapter/layer.hpp"                // the engine: down, mix, up
@@ -59,16 +60,16 @@
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA
-#include "branchlora/adapter/variant/dora.hpp"         // DoRA
-#include "branchlora/adapter/variant/hydra_lora.hpp"   // HydraLoRA
-#include "branchlora/adapter/variant/icm_lora.hpp"     // the adapter of ICM-LoRA
-#include "branchlora/adapter/variant/lora.hpp"         // LoRA
-#include "branchlora/adapter/variant/mix_lora.hpp"     // MixLoRA: experts are whole FFNs
-#include "branchlora/adapter/variant/moe_lora.hpp"     // MoELoRA in CoIN's form
-#include "branchlora/adapter/variant/more.hpp"         // MoRE, as written and as released
-#include "branchlora/adapter/variant/mtl_lora.hpp"     // MTL-LoRA
-#include "branchlora/adapter/variant/o_lora.hpp"       // O-LoRA
-#include "branchlora/adapter/variant/rs_lora.hpp"      // rank-stabilised LoRA
+#include "branchlora/adapter/variant/dora.hpp"                  // DoRA
+#include "branchlora/adapter/variant/hydra_lora.hpp"            // HydraLoRA
+#include "branchlora/adapter/variant/icm_lora.hpp"              // the adapter of ICM-LoRA
+#include "branchlora/adapter/variant/lora.hpp"                  // LoRA
+#include "branchlora/adapter/variant/mix_lora.hpp"              // MixLoRA: experts are whole FFNs
+#include "branchlora/adapter/variant/moe_lora.hpp"              // MoELoRA in CoIN's form
+#include "branchlora/adapter/variant/more.hpp"                  // MoRE, as written and as released
+#include "branchlora/adapter/variant/mtl_lora.hpp"              // MTL-LoRA
+#include "branchlora/adapter/variant/o_lora.hpp"                // O-LoRA
+#include "branchlora/adapter/variant/rs_lora.hpp"               // rank-stabilised LoRA
 #include "branchlora/adapter/variant/task_moe_lora.hpp"  // MOELoRA whose gate knows the task alone
 
 // Floor 4, the multimodal model.
