@@ -303,9 +303,9 @@ class Spy final : public AnyAdapter<B> {
 Method<B> in_stages(std::vector<double> stages, Told& told) {
   Method<B> method = method_of<B, Branch>();
   method.stages = std::move(stages);
-  method.make = [make = method.make, &told](auto& parameters, const std::string& name, Index d_in,
-                                            Index d_out, const Hyper& hyper, const Random& random) {
-    return std::make_unique<Spy>(make(parameters, name, d_in, d_out, hyper, random),
+  method.make = [make = method.make, &told](auto& parameters, const std::string& name, auto weight,
+                                            const Hyper& hyper, const Random& random) {
+    return std::make_unique<Spy>(make(parameters, name, weight, hyper, random),
                                  name == "decoder.block.0.q" ? &told : nullptr);
   };
   return method;

@@ -36,7 +36,8 @@ ClipPreprocessing small(Squaring squaring) {
 
 }  // namespace
 
-// Weights are whole multiples of 2^-22 on both sides and sums are exact, so 8-bit results are equal.
+// Weights are whole multiples of 2^-22 on both sides and sums are exact, so 8-bit results are
+// equal.
 TEST_CASE("resizing gives Pillow's bytes") {
   for (const std::string& name : names) {
     CAPTURE(name);
@@ -58,9 +59,9 @@ TEST_CASE("squares are those of CLIP's processor, byte by byte") {
   }
 }
 
-// The reference computes in float: values up to 2.7 after three roundings of relative size 2^-24, and
-// the mean, itself rounded, subtracted from a number near it: below 4 * 2^-24 / 0.26 + 3 * 2^-24 *
-// 2.7 = 1.4e-6.
+// The reference computes in float: values up to 2.7 after three roundings of relative size 2^-24,
+// and the mean, itself rounded, subtracted from a number near it: below 4 * 2^-24 / 0.26 + 3 *
+// 2^-24 * 2.7 = 1.4e-6.
 TEST_CASE("normalised pixels are those of CLIP's processor") {
   for (const std::string& name : names) {
     CAPTURE(name);

@@ -18,7 +18,8 @@ void write_coin(const test::TemporaryFolder& folder, const std::string& type) {
   for (const CoinTask& task : coin_tasks) {
     const std::string place = "Instructions_" + type + "/" + std::string(task.name) + "/";
     folder.write(place + "train.json", R"([{"id": 1, "image": "./COCO2014/a.jpg", "conversations": [
-      {"from": "human", "value": "<image>\nwhat is it?\n)" + type + R"("},
+      {"from": "human", "value": "<image>\nwhat is it?\n)" +
+                                           type + R"("},
       {"from": "gpt", "value": "B"}]}])");
     folder.write(place + (task.name == "VQAv2" ? "val.json" : "test.json"),
                  task.name == "Grounding"

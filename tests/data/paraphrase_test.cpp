@@ -14,7 +14,8 @@ using test::check_mentions;
 using test::error_of;
 
 TEST_CASE("the fixed wording is replaced by one drawn for each turn") {
-  const TaskInfo info{"one", Scorer::ExactMatch, "be short.", {"be short.", "be brief.", "briefly."}};
+  const TaskInfo info{
+      "one", Scorer::ExactMatch, "be short.", {"be short.", "be brief.", "briefly."}};
   Sample sample;
   sample.id = "a";
   sample.turns = {{"be short. who? be short.", "me"}, {"be short. why?", "so"}};

@@ -1,5 +1,6 @@
 // Any bytes are refused with an `Error`, or are a tokenizer that encodes and decodes any text. The
 // text follows the JSON after a zero byte.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>

@@ -1,5 +1,5 @@
-// Any text is encoded by each kind of tokenizer. Byte-level ones without a normaliser give it back as
-// it was, but for what is not UTF-8; the bytes as token numbers are decoded to valid UTF-8.
+// Any text is encoded by each kind of tokenizer. Byte-level ones without a normaliser give it back
+// as it was, but for what is not UTF-8; the bytes as token numbers are decoded to valid UTF-8.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -15,9 +15,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   static const auto tokenizers = [] {
     const std::filesystem::path folder = BRANCHLORA_SOURCE_DIR "/tests/golden/tokenizers";
     std::vector<std::pair<BpeTokenizer, bool>> all;
-    for (const auto& [name, gives_back] :
-         {std::pair("llama", false), {"llama-metaspace", false}, {"gpt2", true}, {"llama3", true},
-          {"qwen2", false}, {"smollm", true}}) {
+    for (const auto& [name, gives_back] : {std::pair("llama", false),
+                                           {"llama-metaspace", false},
+                                           {"gpt2", true},
+                                           {"llama3", true},
+                                           {"qwen2", false},
+                                           {"smollm", true}}) {
       all.emplace_back(BpeTokenizer::load(folder / (std::string(name) + ".json")), gives_back);
     }
     return all;

@@ -20,8 +20,9 @@ namespace {
 
 const std::filesystem::path golden = BRANCHLORA_SOURCE_DIR "/tests/golden/tokenizers";
 
-const std::vector<std::string> golden_names{"llama",  "llama-metaspace", "metaspace-split", "gpt2",
-                                            "llama3", "qwen2",           "qwen-marks",      "smollm"};
+const std::vector<std::string> golden_names{"llama",      "llama-metaspace", "metaspace-split",
+                                            "gpt2",       "llama3",          "qwen2",
+                                            "qwen-marks", "smollm"};
 
 const std::vector<std::string>& golden_strings() {
   static const auto strings =
@@ -136,7 +137,8 @@ TEST_CASE("the first listed merge comes first, the leftmost of several") {
 }
 
 TEST_CASE("a token can be looked for in normalised text, special or not") {
-  const BpeTokenizer tokenizer(byte_level_json(R"({"normalizer": {"type": "Prepend", "prepend": "_"},
+  const BpeTokenizer tokenizer(
+      byte_level_json(R"({"normalizer": {"type": "Prepend", "prepend": "_"},
     "added_tokens": [{"id": 300, "content": "<x>", "special": true, "normalized": true},
                      {"id": 301, "content": "<y>", "normalized": true}]})"));
   CHECK(tokenizer.encode("<x>") == Ids{300});
@@ -148,7 +150,8 @@ TEST_CASE("a token can be looked for in normalised text, special or not") {
 
 TEST_CASE("bytes that are not UTF-8 count as replacement characters") {
   const BpeTokenizer tokenizer(byte_level_json());
-  CHECK(tokenizer.encode("\xFF" "a") == Ids{0xEF, 0xBF, 0xBD, 97});
+  CHECK(tokenizer.encode("\xFF"
+                         "a") == Ids{0xEF, 0xBF, 0xBD, 97});
   CHECK(tokenizer.decode(Ids{0xE2, 0x82, 97, 0xFF}) == "\uFFFDa\uFFFD");
 }
 
@@ -161,12 +164,11 @@ TEST_CASE("a text of a million letters takes no quadratic time") {
 TEST_CASE("what is not known or contradicts itself is refused") {
   const auto refuse = [](const char* change, auto... parts) {
     CAPTURE(change);
-    check_mentions(error_of([&] { BpeTokenizer(byte_level_json(change), "t.json"); }), "t.json: ",
-                   parts...);
+    check_mentions(error_of([&] { BpeTokenizer(byte_level_json(change), "t.json"); }),
+                   "t.json: ", parts...);
   };
   refuse(R"({"model": null})", "model: expected a value, found none");
-  refuse(R"({"model": {"type": "Unigram"}})", "model.type: expected \"BPE\", found",
-         "\"Unigram\"");
+  refuse(R"({"model": {"type": "Unigram"}})", "model.type: expected \"BPE\", found", "\"Unigram\"");
   refuse(R"({"model": {"dropout": 0.1}})", "model.dropout: expected none, found number 0.1");
   refuse(R"({"model": {"continuing_subword_prefix": "##"}})", "expected none, found string \"##\"");
   refuse(R"({"model": {"end_of_word_suffix": "</w>"}})", "model.end_of_word_suffix");
@@ -189,9 +191,11 @@ TEST_CASE("what is not known or contradicts itself is refused") {
   refuse(R"({"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Sequence"}]}})",
          "pretokenizers[0]", "found 'Sequence'");
   refuse(R"({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\p{Lu}"},
-             "behavior": "Isolated"}})", "no property of this name", "\\p{Lu}");
+             "behavior": "Isolated"}})",
+         "no property of this name", "\\p{Lu}");
   refuse(R"({"pre_tokenizer": {"type": "Split", "pattern": {"String": "a"},
-             "behavior": "Contiguous"}})", "behavior: expected \"Isolated\"", "Contiguous");
+             "behavior": "Contiguous"}})",
+         "behavior: expected \"Isolated\"", "Contiguous");
   refuse(R"({"normalizer": {"type": "Lowercase"}})", "normalizer: expected one of the normalizers",
          "found 'Lowercase'");
   refuse(R"({"normalizer": {"type": "Replace", "pattern": {"Regex": "a"}, "content": ""}})",
@@ -200,8 +204,9 @@ TEST_CASE("what is not known or contradicts itself is refused") {
   refuse(R"({"post_processor": {"type": "TemplateProcessing", "special_tokens": {},
              "single": [{"SpecialToken": {"id": "<s>"}}, {"Sequence": {"id": "A"}}]}})",
          "special_tokens.<s>: expected a value, found none");
-  refuse(R"({"post_processor": {"type": "TemplateProcessing", "special_tokens": {}, "single": []}})",
-         "expected the text once, found it 0 times");
+  refuse(
+      R"({"post_processor": {"type": "TemplateProcessing", "special_tokens": {}, "single": []}})",
+      "expected the text once, found it 0 times");
   refuse(R"({"decoder": {"type": "WordPiece"}})", "decoder: expected one of", "'WordPiece'");
   refuse(R"({"added_tokens": [{"id": 97, "content": "<x>"}]})", "97 for 'a' and '<x>'");
   refuse(R"({"added_tokens": [{"id": 300, "content": "a"}]})", "expected 'a' to be 97", "300");
