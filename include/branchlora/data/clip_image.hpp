@@ -25,7 +25,7 @@ enum class Squaring {
 struct ClipPreprocessing {
   Index size = 336;  ///< Side of the square that comes out.
   Squaring squaring = Squaring::CentreCrop;
-  std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};     ///< Of red, green, blue.
+  std::array<double, 3> mean{0.48145466, 0.4578275, 0.40821073};  ///< Of red, green, blue.
   std::array<double, 3> deviation{0.26862954, 0.26130258, 0.27577711};
 };
 
@@ -86,8 +86,8 @@ inline Image transpose(const Image& image) {
 /// `image` with its rows resized to `width` pixels, rounded to 8 bits, and then transposed.
 inline Image resize_rows_and_transpose(const Image& image, Index width) {
   const auto taps = bicubic_taps(image.width, width);
-  Image out{image.height, width, std::vector<std::uint8_t>(static_cast<std::size_t>(
-                                     3 * image.height * width))};
+  Image out{image.height, width,
+            std::vector<std::uint8_t>(static_cast<std::size_t>(3 * image.height * width))};
   for (Index y = 0; y < image.height; ++y) {
     const std::uint8_t* row = image.rgb.data() + 3 * y * image.width;
     for (Index x = 0; x < width; ++x) {
@@ -154,8 +154,8 @@ inline Image clip_square(const Image& image, const ClipPreprocessing& how) {
       colour[c] = static_cast<std::uint8_t>(how.mean[c] * 255);
     }
     const Index side = std::max(image.width, image.height);
-    const Image padded = crop(image, -((side - image.width) / 2), -((side - image.height) / 2),
-                              side, side, colour);
+    const Image padded =
+        crop(image, -((side - image.width) / 2), -((side - image.height) / 2), side, side, colour);
     return resize_bicubic(padded, how.size, how.size);
   }
   const Index shorter = std::min(image.width, image.height);

@@ -65,8 +65,8 @@ inline constexpr std::array<CoinTask, 8> coin_tasks{{
 }};
 
 /// The task `name` of the CoIN folder `root`: `<root>/Instructions_<type>/<name>/train.json`, and
-/// `test.json` or, where there is none, `val.json`. Its images lie below `images`, or `root` if that
-/// is empty. Throws `Error` if CoIN has no such task or a file is absent or damaged.
+/// `test.json` or, where there is none, `val.json`. Its images lie below `images`, or `root` if
+/// that is empty. Throws `Error` if CoIN has no such task or a file is absent or damaged.
 inline Task load_coin_task(const std::filesystem::path& root, InstructionType type,
                            std::string_view name, const std::filesystem::path& images = {}) {
   const auto known = std::ranges::find(coin_tasks, name, &CoinTask::name);

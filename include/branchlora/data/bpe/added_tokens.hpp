@@ -115,8 +115,10 @@ class AddedTokens {
            "{}: '{}': single_word: expected false, this reader knows no whole words", json.where,
            token.content);
     const auto its_id = merger.id(token.content);
-    expect(!its_id || *its_id == token.id, "{}: expected '{}' to be {}, as in the vocabulary, "
-           "found {}", json.where, token.content, its_id.value_or(0), token.id);
+    expect(!its_id || *its_id == token.id,
+           "{}: expected '{}' to be {}, as in the vocabulary, "
+           "found {}",
+           json.where, token.content, its_id.value_or(0), token.id);
     const std::string* other = merger.token(token.id);
     expect(!other || *other == token.content,
            "{}: expected one token a number, found {} for '{}' and '{}'", json.where, token.id,

@@ -28,10 +28,10 @@ namespace branchlora::data {
 /// Whether `BpeTokenizer` puts special tokens around a text, or leaves them out of one.
 enum class SpecialTokens { Keep, Omit };
 
-/// Turns text into token numbers and back, as a `tokenizer.json` says: SentencePiece's BPE with byte
-/// fallback (LLaMA, Vicuna) and byte-level BPE (GPT-2, LLaMA-3, Qwen2, SmolLM). It gives the numbers
-/// that the Python package `tokenizers` gives; `truncation` and `padding` are ignored. A component
-/// that it does not know is refused by name. Safe for several threads at a time.
+/// Turns text into token numbers and back, as a `tokenizer.json` says: SentencePiece's BPE with
+/// byte fallback (LLaMA, Vicuna) and byte-level BPE (GPT-2, LLaMA-3, Qwen2, SmolLM). It gives the
+/// numbers that the Python package `tokenizers` gives; `truncation` and `padding` are ignored. A
+/// component that it does not know is refused by name. Safe for several threads at a time.
 class BpeTokenizer {
  public:
   /// Reads the file `path`. Throws `Error` naming it and the place in it.
@@ -61,8 +61,8 @@ class BpeTokenizer {
   }
 
   /// The token numbers of `text`, with what the model expects around it (as LLaMA's `<s>`) unless
-  /// `special` is `Omit`. Special tokens in the text itself are found either way. Bytes that are not
-  /// UTF-8 count as U+FFFD.
+  /// `special` is `Omit`. Special tokens in the text itself are found either way. Bytes that are
+  /// not UTF-8 count as U+FFFD.
   std::vector<Index> encode(std::string_view text,
                             SpecialTokens special = SpecialTokens::Keep) const {
     const std::string valid = bpe::valid_utf8(text);
@@ -82,7 +82,8 @@ class BpeTokenizer {
   /// The text of `ids`, special tokens written out unless `special` is `Omit`. Numbers of no token
   /// (models may have more outputs than there are tokens) are left out. A token that is looked for
   /// in normalised text is written so too.
-  std::string decode(std::span<const Index> ids, SpecialTokens special = SpecialTokens::Keep) const {
+  std::string decode(std::span<const Index> ids,
+                     SpecialTokens special = SpecialTokens::Keep) const {
     std::vector<std::string> tokens;
     for (const Index id : ids) {
       const auto* added = added_.find(id);

@@ -70,7 +70,9 @@ struct ByteFallbackDecoder {
 
 /// `Fuse`: all tokens become one.
 struct FuseDecoder {
-  Tokens operator()(const Tokens& tokens) const { return {fmt::format("{}", fmt::join(tokens, ""))}; }
+  Tokens operator()(const Tokens& tokens) const {
+    return {fmt::format("{}", fmt::join(tokens, ""))};
+  }
 };
 
 /// `Strip`: a character goes, up to so many times at the start and end of each token.
@@ -111,7 +113,8 @@ struct ReplaceDecoder {
   }
 };
 
-/// `Metaspace`: marks become spaces, but for those of the first token, which encoding has put there.
+/// `Metaspace`: marks become spaces, but for those of the first token, which encoding has put
+/// there.
 struct MetaspaceDecoder {
   std::string mark;
   bool prepended;
@@ -168,9 +171,9 @@ class Decoder {
   }
 
  private:
-  std::vector<std::variant<detail::ByteLevelDecoder, detail::ByteFallbackDecoder,
-                           detail::FuseDecoder, detail::StripDecoder, detail::ReplaceDecoder,
-                           detail::MetaspaceDecoder>>
+  std::vector<
+      std::variant<detail::ByteLevelDecoder, detail::ByteFallbackDecoder, detail::FuseDecoder,
+                   detail::StripDecoder, detail::ReplaceDecoder, detail::MetaspaceDecoder>>
       steps_;
   bool joins_with_spaces_;
 };

@@ -118,8 +118,8 @@ class Merger {
       const Index id = Located{number, vocabulary.where + ": '" + token + "'"}.number();
       ids_.emplace(token, id);
       const auto [other, fresh] = tokens_.emplace(id, token);
-      expect(fresh, "{}: expected one token a number, found {} for '{}' and '{}'",
-             vocabulary.where, id, other->second, token);
+      expect(fresh, "{}: expected one token a number, found {} for '{}' and '{}'", vocabulary.where,
+             id, other->second, token);
       size_ = std::max(size_, id + 1);
     }
   }
@@ -130,8 +130,10 @@ class Merger {
       const auto parts = read_merge(merge);
       const auto need = [&](const std::string& token) {
         const auto found = id(token);
-        expect(found.has_value(), "{}: expected tokens of the vocabulary, found '{}' and '{}': it "
-               "has no '{}'", merge.where, parts[0], parts[1], token);
+        expect(found.has_value(),
+               "{}: expected tokens of the vocabulary, found '{}' and '{}': it "
+               "has no '{}'",
+               merge.where, parts[0], parts[1], token);
         return *found;
       };
       const Index left = need(parts[0]);

@@ -17,15 +17,14 @@ class PostProcessor {
   /// Reads `root.post_processor`. Throws `Error` naming a type that is not known, or if a template
   /// names a token that it does not list, or the text not exactly once.
   explicit PostProcessor(const Located& root) {
-    for_each_component(root, "post_processor", "processors",
-                       [this](const Located& part, const std::string& type) {
-                         if (type == "TemplateProcessing") {
-                           read_template(part);
-                         } else if (type != "ByteLevel") {  // which only moves offsets
-                           refuse_type(part, type,
-                                       "the post-processors TemplateProcessing, ByteLevel");
-                         }
-                       });
+    for_each_component(
+        root, "post_processor", "processors", [this](const Located& part, const std::string& type) {
+          if (type == "TemplateProcessing") {
+            read_template(part);
+          } else if (type != "ByteLevel") {  // which only moves offsets
+            refuse_type(part, type, "the post-processors TemplateProcessing, ByteLevel");
+          }
+        });
   }
 
   /// `ids` with the special tokens before and after.

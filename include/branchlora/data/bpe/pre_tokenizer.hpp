@@ -143,8 +143,8 @@ struct Metaspace {
 
   void operator()(const Piece& piece, std::vector<Piece>& out) const {
     std::string text = replaced(piece.text, " ", mark);
-    const bool wants_mark = prepend == PrependScheme::Always ||
-                            (prepend == PrependScheme::First && piece.first);
+    const bool wants_mark =
+        prepend == PrependScheme::Always || (prepend == PrependScheme::First && piece.first);
     if (wants_mark && !text.starts_with(mark)) text.insert(0, mark);
     if (!cuts) return out.push_back({std::move(text), piece.first});
     for (std::size_t begin = 0; begin < text.size();) {

@@ -54,8 +54,8 @@ struct CharacterSet {
   }
 };
 
-/// A part of a pattern: a set, or a group of alternatives, repeated from `least` to `most` times; or
-/// a look ahead at alternatives, which takes nothing.
+/// A part of a pattern: a set, or a group of alternatives, repeated from `least` to `most` times;
+/// or a look ahead at alternatives, which takes nothing.
 struct PatternNode {
   using Sequence = std::vector<PatternNode>;
   static constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
@@ -168,7 +168,8 @@ class PatternParser {
   std::size_t number() {
     std::size_t value = 0;
     const std::size_t begin = at_;
-    while (peek() >= U'0' && peek() <= U'9' && at_ - begin < 4) value = value * 10 + (take() - U'0');
+    while (peek() >= U'0' && peek() <= U'9' && at_ - begin < 4)
+      value = value * 10 + (take() - U'0');
     if (at_ == begin) refuse("repetition of this form");
     return value;
   }
@@ -195,7 +196,8 @@ class PatternParser {
       if (peek() == U'[' || take_if(U"&&")) refuse("set inside a set");
       const char32_t c = take();
       CharacterSet::Member member = c == U'\\' ? escape() : literal(c);
-      const bool is_range = peek() == U'-' && at_ + 1 < pattern_.size() && pattern_[at_ + 1] != U']';
+      const bool is_range =
+          peek() == U'-' && at_ + 1 < pattern_.size() && pattern_[at_ + 1] != U']';
       if (is_range && take_if(U"-")) {
         const char32_t last = take();
         const CharacterSet::Member end = last == U'\\' ? escape() : literal(last);
