@@ -106,11 +106,7 @@ int run(Settings s) {
     for (std::size_t t = 0; t < s.tasks.size(); ++t) {
       auto& task =
           tasks.emplace_back(preparation.load(s.data / s.tasks[t], static_cast<std::int32_t>(t)));
-      const auto limit = static_cast<std::size_t>(s.limit);
-      if (limit > 0 && task.test.samples.size() > limit) {
-        task.test.samples.resize(limit);
-        task.test.examples.resize(limit);
-      }
+      if (s.limit > 0) task.test.keep_first(s.limit);
     }
   }
 

@@ -15,6 +15,7 @@
 #include "branchlora/core/matrix.hpp"       // row-major views
 #include "branchlora/core/random.hpp"       // counter-based random numbers
 #include "branchlora/core/sequences.hpp"    // batches without padding
+#include "branchlora/core/to_host.hpp"      // a matrix out of backend memory
 #include "branchlora/core/version.hpp"      // the library's version
 
 // Floor 1, files and data.

@@ -62,13 +62,7 @@ Tasks load_tasks(const Settings& s, const continual::Base& base) {
   Tasks tasks;
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
     tasks.push_back(preparation.load(s.data / s.tasks[i], static_cast<std::int32_t>(i)));
-    auto& test = tasks.back().test;
-    const auto limit = static_cast<std::size_t>(s.limit);
-    if (limit > 0 && test.samples.size() > limit) {
-      test.samples.resize(limit);
-      test.examples.resize(limit);
-      test.embeddings.resize(limit);
-    }
+    if (s.limit > 0) tasks.back().test.keep_first(s.limit);
   }
   return tasks;
 }
@@ -223,6 +217,7 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
 }
 
 int run(Settings s, const std::string& title, const std::vector<Row>& all) {
+  if (s.phase == "search" && s.search.empty()) return 0;
   if (s.smoke) {
     s.tasks.resize(std::min<std::size_t>(s.tasks.size(), 2));
     s.options.steps = 4;

@@ -103,20 +103,9 @@ TEST_CASE_TEMPLATE("a batch of mixed tasks is the batches of each task", V, Bran
 
 namespace {
 
-// Value and all gradients of one step.
 template <class V, class T>
 std::vector<Dense> step(int threads) {
-  // More tokens than any unit of work: 1024 elements, blocks of 48 tokens, 256 columns.
-  AdapterBench<V, T> bench({500, 1, 300, 260}, threads, 300, 270);
-  bench.two_tasks();
-  Tape<eigen::Backend<T>> tape(bench.backend);
-  const auto y = bench.forward(tape);
-  std::vector<Dense> results{to_dense(y.value())};
-  tape.backward(weighted_sum(tape, y, random_dense(bench.sequences.tokens(), 270, 60)));
-  for (auto& p : bench.parameters) {
-    if (p.has_grad) results.push_back(to_dense(p.grad));
-  }
-  return results;
+  return large_step<V, T>(threads, [](auto& bench) { bench.two_tasks(); });
 }
 
 }  // namespace

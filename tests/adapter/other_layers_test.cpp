@@ -67,14 +67,7 @@ void three_tasks(Bench& bench) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("a new adapter leaves the base unchanged, bit for bit", V, OTHER_VARIANTS) {
-  AdapterBench<V> bench;
-  bench.begin_task(0);
-  Tape<Double> tape(bench.backend);
-  const Dense base = to_dense(bench.linear.base()(tape, tape.parameter(*bench.x)).value());
-  CHECK(bench.output() == base);
-  for (auto& p : bench.parameters) {
-    if (!p.name.starts_with("layer.lora_B")) CHECK(largest(to_dense(p.value)) > 0);
-  }
+  check_new_adapter_changes_nothing<V>();
 }
 
 TEST_CASE_TEMPLATE("compile-time counts are those of the tensors that train", V, OTHER_VARIANTS) {
@@ -140,28 +133,13 @@ TEST_CASE_TEMPLATE("a saved adapter goes on to the same bits", V, OTHER_VARIANTS
   CHECK_THROWS_AS(restored.layer().restore(wrong), Error);
 }
 
-namespace {
-
-template <class V, class T>
-std::vector<Dense> step(int threads) {
-  AdapterBench<V, T> bench({500, 1, 300, 260}, threads, 300, 270);
-  three_tasks(bench);
-  Tape<eigen::Backend<T>> tape(bench.backend);
-  const auto y = bench.forward(tape);
-  std::vector<Dense> results{to_dense(y.value())};
-  tape.backward(weighted_sum(tape, y, random_dense(bench.sequences.tokens(), 270, 60)));
-  for (auto& p : bench.parameters) {
-    if (p.has_grad) results.push_back(to_dense(p.grad));
-  }
-  return results;
-}
-
-}  // namespace
-
 TEST_CASE_TEMPLATE("any number of threads gives the same bits", V, OTHER_VARIANTS) {
-  const auto one = step<V, float>(1);
+  const auto step = [](int threads) {
+    return large_step<V, float>(threads, [](auto& bench) { three_tasks(bench); });
+  };
+  const auto one = step(1);
   CHECK(one.size() >= 4);
-  CHECK(step<V, float>(3) == one);
+  CHECK(step(3) == one);
 }
 
 TEST_CASE_TEMPLATE("dropout draws in training alone, and gradients follow it", V, OLora3,

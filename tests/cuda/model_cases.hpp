@@ -11,6 +11,7 @@
 #include "branchlora/model/generate.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "cuda/cases.hpp"
+#include "model/tiny_config.hpp"
 
 namespace branchlora::test {
 namespace cases {
@@ -20,23 +21,7 @@ template <class V, Backend B>
 struct TinyModel {
   using T = typename B::Scalar;
 
-  explicit TinyModel(B& b)
-      : net(b, {.vision = {.image = 8,
-                           .kernel = 4,
-                           .stride = 2,
-                           .width = 4,
-                           .layers = 1,
-                           .heads = 2,
-                           .hidden = 6,
-                           .merge = 2},
-                .decoder = {.vocabulary = 11,
-                            .width = 8,
-                            .layers = 2,
-                            .heads = 4,
-                            .kv_heads = 2,
-                            .hidden = 6,
-                            .length = 40}}),
-        tape(b) {
+  explicit TinyModel(B& b) : net(b, tiny_config()), tape(b) {
     net.initialize(Random(1));
     net.attach(method_of<B, V>(), Hyper{.alpha = 6.0, .dropout = 0.1}, Random(5));
     net.for_each_adapter([](auto& each) { each.begin_task(0); });

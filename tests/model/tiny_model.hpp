@@ -7,28 +7,10 @@
 
 #include "branchlora/eigen/backend.hpp"
 #include "branchlora/model/multimodal.hpp"
+#include "model/tiny_config.hpp"
 #include "support/naive.hpp"
 
 namespace branchlora::test {
-
-/// Four image tokens of 16 numbers each, two decoder blocks with grouped heads.
-inline model::ModelConfig tiny_config() {
-  return {.vision = {.image = 8,
-                     .kernel = 4,
-                     .stride = 2,
-                     .width = 4,
-                     .layers = 1,
-                     .heads = 2,
-                     .hidden = 6,
-                     .merge = 2},
-          .decoder = {.vocabulary = 11,
-                      .width = 8,
-                      .layers = 2,
-                      .heads = 4,
-                      .kv_heads = 2,
-                      .hidden = 6,
-                      .length = 40}};
-}
 
 /// The pixels of a random picture.
 inline std::vector<float> picture(const model::VisionConfig& config, Index number) {
@@ -72,8 +54,8 @@ class TinyModel {
     tape.reset();
     tape.set_recording(false);
     const Routing routing{&batch.sequences, batch.tasks};
-    const Dense result = to_dense(
-        net.logits(tape, batch, net.gather(tape, batch, features), routing).value());
+    const Dense result =
+        to_dense(net.logits(tape, batch, net.gather(tape, batch, features), routing).value());
     tape.set_recording(true);
     return result;
   }

@@ -340,4 +340,33 @@ class AdapterBench {
   bool supervise = false;
 };
 
+/// A new adapter of `V` changes no bit of the base's output, and not because anything but B is zero.
+template <class V>
+void check_new_adapter_changes_nothing() {
+  AdapterBench<V> bench;
+  bench.begin_task(0);
+  Tape<eigen::Backend<double>> tape(bench.backend);
+  const Dense base = to_dense(bench.linear.base()(tape, tape.parameter(*bench.x)).value());
+  CHECK(bench.output() == base);
+  for (auto& p : bench.parameters) {
+    if (!p.name.starts_with("layer.lora_B")) CHECK(largest(to_dense(p.value)) > 0);
+  }
+}
+
+/// The output and all gradients of one step on `threads` threads, after `prepare(bench)`. There are
+/// more tokens than any unit of work: 1024 elements, blocks of 48 tokens, 256 columns.
+template <class V, class T, class Prepare>
+std::vector<Dense> large_step(int threads, Prepare prepare) {
+  AdapterBench<V, T> bench({500, 1, 300, 260}, threads, 300, 270);
+  prepare(bench);
+  Tape<eigen::Backend<T>> tape(bench.backend);
+  const auto y = bench.forward(tape);
+  std::vector<Dense> results{to_dense(y.value())};
+  tape.backward(weighted_sum(tape, y, random_dense(bench.sequences.tokens(), 270, 60)));
+  for (auto& p : bench.parameters) {
+    if (p.has_grad) results.push_back(to_dense(p.grad));
+  }
+  return results;
+}
+
 }  // namespace branchlora::test

@@ -17,6 +17,7 @@
 
 #include "branchlora/adapter/adapter.hpp"
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/to_host.hpp"
 #include "branchlora/io/peft.hpp"
 
 namespace branchlora {
@@ -64,14 +65,6 @@ std::vector<std::string> adapted_layers(const ParameterSet<B>& parameters) {
 }
 
 template <Backend B>
-std::vector<typename B::Scalar> to_host(const ParameterSet<B>& parameters,
-                                        const Parameter<typename B::Scalar>& p) {
-  std::vector<typename B::Scalar> host(static_cast<std::size_t>(p.value.size()));
-  parameters.backend().download(host.data(), p.value.data, host.size() * sizeof(host[0]));
-  return host;
-}
-
-template <Backend B>
 void to_backend(ParameterSet<B>& parameters, Parameter<typename B::Scalar>& p,
                 const std::vector<typename B::Scalar>& host) {
   parameters.backend().upload(p.value.data, host.data(), host.size() * sizeof(host[0]));
@@ -98,9 +91,11 @@ io::PeftLayer exported_layer(ParameterSet<B>& parameters, const std::string& lay
     out.out = b.value.cols;
     out.b.resize(static_cast<std::size_t>(out.out * out.rank));
     if (!V::Trunk::shared || out.a.empty()) {
-      for (const auto x : to_host(parameters, a)) out.a.push_back(static_cast<float>(x));
+      for (const auto x : to_host(parameters.backend(), a.value)) {
+        out.a.push_back(static_cast<float>(x));
+      }
     }
-    const auto up = to_host(parameters, b);  // rank x out
+    const auto up = to_host(parameters.backend(), b.value);  // rank x out
     for (Index r = 0; r < V::rank; ++r) {
       for (Index o = 0; o < out.out; ++o) {
         out.b[static_cast<std::size_t>(o * out.rank + block + r)] += static_cast<float>(
@@ -224,7 +219,7 @@ void import_peft(std::span<const io::PeftAdapter> bank, ParameterSet<B>& paramet
     }
   }
   for (const Target& target : targets) {
-    std::vector<T> a = detail::to_host(parameters, *target.a);
+    std::vector<T> a = to_host(parameters.backend(), target.a->value);
     std::vector<T> b(static_cast<std::size_t>(target.b->value.size()));
     if (target.from != nullptr) {
       std::ranges::transform(target.from->a, a.begin(), [](float x) { return static_cast<T>(x); });

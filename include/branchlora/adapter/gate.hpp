@@ -42,6 +42,14 @@ BRANCHLORA_HD void softmax_backward(const T* probabilities, const std::int32_t* 
   }
 }
 
+/// dlogits = the gradient of `softmax`, given that of all probabilities.
+template <Index N, class T>
+BRANCHLORA_HD void softmax_backward(const T* probabilities, const T* dprobabilities, T* dlogits) {
+  T dot = 0;
+  for (Index i = 0; i < N; ++i) dot += probabilities[i] * dprobabilities[i];
+  for (Index i = 0; i < N; ++i) dlogits[i] = probabilities[i] * (dprobabilities[i] - dot);
+}
+
 /// The K allowed branches of the highest score, best first, ties to the lower index. If fewer are
 /// allowed, others follow in order of index; their gate must be zero. Returns the set of chosen
 /// branches that are allowed.

@@ -18,10 +18,10 @@
 #include "branchlora/adapter/gate/no_gate.hpp"
 #include "branchlora/adapter/gate/task_gate.hpp"
 #include "branchlora/adapter/hyper.hpp"
+#include "branchlora/adapter/input_dropout.hpp"
 #include "branchlora/adapter/mix/branch_mix.hpp"
 #include "branchlora/adapter/routing.hpp"
 #include "branchlora/adapter/task_transform.hpp"
-#include "branchlora/autograd/op/dropout.hpp"
 #include "branchlora/autograd/tape.hpp"
 #include "branchlora/nn/init.hpp"
 
@@ -98,9 +98,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// y + s B mix(A x): adds to the memory of `y`, which must have no other reader.
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     expect_shape(y.value(), x.rows(), b_.front()->value.cols, name_.c_str());
-    if (hyper_.dropout > 0 && routing.dropout != nullptr) {
-      x = op::dropout(tape, x, hyper_.dropout, routing.dropout->fork(name_));
-    }
+    x = input_dropout(tape, x, hyper_.dropout, routing, name_);
     Step step{this, x, y, {}, {}, {}, {}, {}};
     auto& backend = tape.backend();
     const MatrixView<const T> xv = x.value();
@@ -296,9 +294,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   }
 
   BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
-    expect(routing.sequences != nullptr, "{}: a routed adapter needs to know the sequences", name_);
-    expect(routing.sequences->tokens() == x.rows(), "{}: sequences of {} tokens, found {}", name_,
-           routing.sequences->tokens(), x.rows());
+    expect_sequences(routing, x.rows(), name_);
     if constexpr (V::per_task_router) {
       expect(std::ssize(routing.tasks) == routing.sequences->count(),
              "{}: expected a task for each of {} sequences, found {}", name_,

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/random.hpp"
 #include "branchlora/core/sequences.hpp"
 
@@ -31,5 +33,12 @@ struct Routing {
   /// losses of their routing.
   bool supervise = false;
 };
+
+/// Throws `Error` that names the layer unless `routing` has sequences of `tokens` tokens in all.
+inline void expect_sequences(const Routing& routing, Index tokens, const std::string& name) {
+  expect(routing.sequences != nullptr, "{}: a routed adapter needs to know the sequences", name);
+  expect(routing.sequences->tokens() == tokens, "{}: sequences of {} tokens, found {}", name,
+         routing.sequences->tokens(), tokens);
+}
 
 }  // namespace branchlora

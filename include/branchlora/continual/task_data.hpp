@@ -2,6 +2,7 @@
 /// The tasks of a stream, ready to be learned: tokens, vision features and embeddings.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -26,6 +27,14 @@ struct Split {
   std::vector<Embedding> embeddings;  ///< Of each sample.
 
   Index size() const { return std::ssize(samples); }
+
+  /// Drops all samples but the first `count`, if there are more.
+  void keep_first(Index count) {
+    const auto n = static_cast<std::size_t>(std::min(count, size()));
+    samples.resize(n);
+    examples.resize(n);
+    embeddings.resize(n);
+  }
 };
 
 /// A task of the stream.
@@ -51,7 +60,9 @@ struct Base {
            "{}: expected the model's shape under 'model' in the metadata, found none",
            checkpoint.string());
     const auto json = io::parse_json(found->second, checkpoint.string());
-    Base base{checkpoint, {}, data::Tokenizer::load(vocabulary),
+    Base base{checkpoint,
+              {},
+              data::Tokenizer::load(vocabulary),
               fmt::format("{:016x}", hash(io::read_file(checkpoint)))};
     try {
       base.config = json.get<model::ModelConfig>();
@@ -107,8 +118,8 @@ class Preparation {
            set.unknown_tokens);
     Split<B> split;
     split.samples = std::move(samples);
-    split.bank = model_.features_of(tape_, std::ssize(set.images),
-                                    [&](Index i) { return set.pixels(i); });
+    split.bank =
+        model_.features_of(tape_, std::ssize(set.images), [&](Index i) { return set.pixels(i); });
     std::vector<std::vector<double>> images;
     for (Index i = 0; i < std::ssize(set.images); ++i) {
       images.push_back(detail::mean_row(*backend_, MatrixView<const T>(split.bank.image(i))));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/to_host.hpp"
 
 namespace branchlora::generator {
 
@@ -26,16 +27,11 @@ using Weights = std::vector<NamedTensor>;
 /// The parameters for which `wanted(parameter)` holds, copied to host memory.
 template <Backend B, class Wanted>
 Weights weights_of(const ParameterSet<B>& parameters, Wanted wanted) {
-  using T = typename B::Scalar;
   Weights weights;
-  std::vector<T> host;
   for (const auto& p : parameters) {
     if (!wanted(p)) continue;
-    host.resize(static_cast<std::size_t>(p.value.size()));
-    parameters.backend().download(host.data(), p.value.data, host.size() * sizeof(T));
-    NamedTensor t{p.name, {p.value.rows, p.value.cols}, {}};
-    for (const T x : host) t.values.push_back(static_cast<float>(x));
-    weights.push_back(std::move(t));
+    const auto host = to_host(parameters.backend(), p.value);
+    weights.push_back({p.name, {p.value.rows, p.value.cols}, {host.begin(), host.end()}});
   }
   return weights;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/to_host.hpp"
 #include "branchlora/io/safetensors.hpp"
 
 namespace branchlora::model {
@@ -21,8 +22,7 @@ void save_parameters(const std::filesystem::path& path, const ParameterSet<B>& p
   std::vector<std::vector<T>> values;
   for (const auto& p : parameters) {
     if (!wanted(p)) continue;
-    auto& host = values.emplace_back(static_cast<std::size_t>(p.value.size()));
-    parameters.backend().download(host.data(), p.value.data, host.size() * sizeof(T));
+    const auto& host = values.emplace_back(to_host(parameters.backend(), p.value));
     tensors.push_back(
         io::tensor_out(p.name, {p.value.rows, p.value.cols}, std::span<const T>(host)));
   }

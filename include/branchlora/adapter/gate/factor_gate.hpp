@@ -73,7 +73,7 @@ class FactorGate {
       return f;
     }
     const Index count = f.sequences->count();
-    f.means = gate::sequence_means(tape, *f.sequences, MatrixView<const T>(x.value()));
+    f.means = gate::sequence_means<per::MeanToken>(tape, *f.sequences, x.value());
     f.a_scores = tape.scratch(count, pool);
     f.b_scores = tape.scratch(count, pool);
     f.a.weights = f.b.weights = tape.scratch(count, rank);
@@ -132,11 +132,11 @@ class FactorGate {
         dp[i] += unit * b_score(f, s, j) * d;
         dq[j] += unit * f.a_scores(s, i) * d;
       }
-      softmax_backward(f.a_scores.row(s), dp, dlogits.row(s));
-      softmax_backward(f.b_scores.row(s), dq, dlogits.row(s) + pool);
+      gate::softmax_backward<pool>(f.a_scores.row(s), dp, dlogits.row(s));
+      gate::softmax_backward<pool>(f.b_scores.row(s), dq, dlogits.row(s) + pool);
       if (V::conditional) {
         for (T& d : dq) d *= lambda;
-        softmax_backward(f.condition.row(s), dq, dcondition.row(s));
+        gate::softmax_backward<pool>(f.condition.row(s), dq, dcondition.row(s));
       }
     });
     if constexpr (V::conditional) close_condition(tape, f, dcondition, a);
@@ -148,7 +148,7 @@ class FactorGate {
     if (x.needs_grad()) {
       const auto dmeans = tape.scratch(count, x.cols());
       backend.skinny_axpy(dlogits, both(a_router_->value), T(1), dmeans, false, Chosen{});
-      gate::sequence_means_backward(tape, *f.sequences, x, MatrixView<const T>(dmeans));
+      gate::sequence_means_backward<per::MeanToken>(tape, *f.sequences, x, dmeans);
     }
   }
 
@@ -168,7 +168,7 @@ class FactorGate {
         if (f.a.chosen_of(offsets[s])[r] != e) continue;
         for (Index i = 0; i < pool; ++i) dp[i] += dcondition(s, i);
       }
-      softmax_backward(f.pool.row(e) + r * pool, dp, dpool.row(e) + r * pool);
+      gate::softmax_backward<pool>(f.pool.row(e) + r * pool, dp, dpool.row(e) + r * pool);
     });
     if (condition_->trainable) {
       const bool add = std::exchange(condition_->has_grad, true);
@@ -211,12 +211,6 @@ class FactorGate {
     gate::softmax<pool>(scores, all, f.condition.row(s));
     for (Index e = 0; e < pool; ++e) scores[e] = b_score(f, s, e);
     gate::top_k<pool, rank>(scores, all, ib);
-  }
-
-  BRANCHLORA_HD static void softmax_backward(const T* p, const T* dp, T* dlogits) {
-    T dot = 0;
-    for (Index i = 0; i < pool; ++i) dot += p[i] * dp[i];
-    for (Index i = 0; i < pool; ++i) dlogits[i] = p[i] * (dp[i] - dot);
   }
 
   std::string name_;

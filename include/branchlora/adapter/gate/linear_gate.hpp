@@ -2,7 +2,6 @@
 /// The gate that scores branches by a linear function of the layer's input.
 #pragma once
 
-#include <array>
 #include <cmath>
 #include <cstdint>
 #include <span>
@@ -12,7 +11,10 @@
 #include <vector>
 
 #include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/gate/balance_slopes.hpp"
 #include "branchlora/adapter/gate/gates.hpp"
+#include "branchlora/adapter/gate/sequence_mean.hpp"
+#include "branchlora/adapter/gate/task_runs.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/core/random.hpp"
@@ -106,8 +108,7 @@ class LinearGate {
         return memory_.recall(tape, x.rows(), capacity, name_, g);
       }
       g.unit_of = gate::units_of_tokens(tape, *routing.sequences);
-      g.inputs = tape.scratch(routing.sequences->count(), x.cols());
-      summarise(tape, *routing.sequences, x.value(), g.inputs);
+      g.inputs = gate::sequence_means<typename V::Granularity>(tape, *routing.sequences, x.value());
     }
     const Index units = g.inputs.rows;
     g.logits = fused ? logits : tape.scratch(units, capacity);
@@ -168,29 +169,19 @@ class LinearGate {
   /// of a sequence's gate adds to a gradient that is there already.
   void to_x(Tape<B>& tape, const BatchGates& g, Var<T> x, MatrixView<T> dlogits) {
     if (!x.needs_grad()) return;
-    auto& backend = tape.backend();
-    const auto dx = tape.gradient(x);
     const auto product = [&](MatrixView<T> to, bool add) {
       for_runs(g, [&](const Router& router, Index first, Index count) {
-        backend.skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
-                            to.middle_rows(first, count), add, Chosen{});
+        tape.backend().skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
+                                   to.middle_rows(first, count), add, Chosen{});
       });
     };
     if constexpr (per_token) {
+      const auto dx = tape.gradient(x);
       product(dx.view, dx.add);
     } else {
       const auto dinputs = tape.scratch(dlogits.rows, x.cols());
       product(dinputs, false);
-      const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
-      backend.for_rows(dlogits.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
-        const Index count = V::Granularity::tokens(offsets[s + 1] - offsets[s]);
-        const T weight = T(1) / static_cast<T>(count);
-        const T* from = dinputs.row(s);
-        for (Index i = 0; i < count; ++i) {
-          T* to = dx.view.row(offsets[s] + i);
-          team.loop(dinputs.cols, [=](Index c) { to[c] += weight * from[c]; });
-        }
-      });
+      gate::sequence_means_backward<typename V::Granularity>(tape, *g.sequences, x, dinputs);
     }
   }
 
@@ -224,59 +215,24 @@ class LinearGate {
     if constexpr (!V::per_task_router) {
       f(routers_.front(), Index{0}, g.logits.rows);
     } else {
-      const Sequences& sequences = *g.sequences;
-      for (Index s = 0; s < sequences.count();) {
-        const std::int32_t task = g.tasks[static_cast<std::size_t>(s)];
-        Index end = s + 1;
-        while (end < sequences.count() && g.tasks[static_cast<std::size_t>(end)] == task) ++end;
-        expect(task >= 0 && task < std::ssize(routers_),
-               "{}: a sequence asks for the router of task {}, of {} that were begun", name_, task,
-               routers_.size());
-        const auto offset = [&](Index i) {
-          return per_token ? sequences.offsets[static_cast<std::size_t>(i)] : i;
+      gate::for_task_runs(g.tasks, routers(), name_, [&](std::size_t task, Index begin, Index end) {
+        const auto unit = [&](Index s) {
+          return per_token ? g.sequences->offsets[static_cast<std::size_t>(s)] : s;
         };
-        f(routers_[static_cast<std::size_t>(task)], offset(s), offset(end) - offset(s));
-        s = end;
-      }
+        f(routers_[task], unit(begin), unit(end) - unit(begin));
+      });
     }
   }
 
-  // The two that follow are public because nvcc takes no body from a private function.
+  // Public because nvcc takes no body from a private function.
  public:
-  /// The router's input for each sequence: its first token, or the mean of its tokens.
-  static void summarise(Tape<B>& tape, const Sequences& sequences, MatrixView<const T> x,
-                        MatrixView<T> inputs) {
-    const Index* offsets = tape.upload(std::span<const Index>(sequences.offsets));
-    tape.backend().for_rows(inputs.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
-      const Index first = offsets[s];
-      const Index count = V::Granularity::tokens(offsets[s + 1] - first);
-      T* to = inputs.row(s);
-      team.loop(x.cols, [=](Index c) { to[c] = T(0); });
-      const T weight = T(1) / static_cast<T>(count);
-      for (Index i = 0; i < count; ++i) {
-        const T* from = x.row(first + i);
-        team.loop(x.cols, [=](Index c) { to[c] += weight * from[c]; });
-      }
-    });
-  }
-
   /// The gradient of balance_weight * sum_i slope(f_i) P_i, where P is the mean of the softmax over
   /// the allowed branches and f the share of the choices, which counts as given.
   void add_balance_gradient(Tape<B>& tape, const BatchGates& g, const std::int32_t* unit_chosen,
                             MatrixView<T> dlogits) {
     auto& backend = tape.backend();
-    const Index units = g.logits.rows;
-    T* slopes = tape.template array<T>(capacity);
-    std::array<T, capacity> host{};
-    for (Index b = 0; b < capacity; ++b) {
-      const double load = backend.sum(
-          units * top_k, [=] BRANCHLORA_BODY(Index i) { return unit_chosen[i] == b ? 1.0 : 0.0; });
-      host[static_cast<std::size_t>(b)] = static_cast<T>(
-          static_cast<double>(tape.loss_scale()) * hyper_.balance_weight *
-          V::Balance::slope(load / static_cast<double>(units * top_k), static_cast<int>(capacity)) /
-          static_cast<double>(units));
-    }
-    backend.upload(slopes, host.data(), sizeof(host));
+    const T* slopes = gate::balance_slopes<typename V::Balance, capacity, top_k>(
+        tape, unit_chosen, g.logits.rows, hyper_.balance_weight);
     for_runs(g, [&](const Router& router, Index first, Index count) {
       backend.for_each(count, [=, allowed = router.allowed] BRANCHLORA_BODY(Index i) {
         T p[capacity];

@@ -14,6 +14,7 @@
 #include "branchlora/adapter/gate/task_runs.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/task_router.hpp"
+#include "branchlora/core/to_host.hpp"
 #include "branchlora/nn/init.hpp"
 
 namespace branchlora {
@@ -73,11 +74,10 @@ class TaskGate {
     add(allowed);
     if constexpr (Router::drawn) {
       Tape<B> tape(parameters_->backend());
-      const auto scores = logits(tape, tasks_.back().embedding->value);
-      std::vector<T> host(static_cast<std::size_t>(capacity));
-      parameters_->backend().download(host.data(), scores.data, host.size() * sizeof(T));
+      const auto scores =
+          to_host(parameters_->backend(), logits(tape, tasks_.back().embedding->value));
       std::int32_t best = 0;
-      tasks_.back().allowed = gate::top_k<capacity, 1>(host.data(), allowed, &best);
+      tasks_.back().allowed = gate::top_k<capacity, 1>(scores.data(), allowed, &best);
     }
   }
 

@@ -10,9 +10,9 @@
 
 #include "branchlora/adapter/cost.hpp"
 #include "branchlora/adapter/gate/factor_gate.hpp"
+#include "branchlora/adapter/input_dropout.hpp"
 #include "branchlora/adapter/plain_adapter.hpp"
 #include "branchlora/adapter/policy/init.hpp"
-#include "branchlora/autograd/op/dropout.hpp"
 
 namespace branchlora {
 
@@ -125,13 +125,9 @@ class MixedFactorsLayer final : public PlainAdapter<B> {
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     const std::string& name = this->name();
     expect_shape(y.value(), x.rows(), b_->value.cols, name.c_str());
-    expect(routing.sequences != nullptr, "{}: a routed adapter needs to know the sequences", name);
-    expect(routing.sequences->tokens() == x.rows(), "{}: sequences of {} tokens, found {}", name,
-           routing.sequences->tokens(), x.rows());
+    expect_sequences(routing, x.rows(), name);
     Step step{this, x, x, y, {}, {}, {}, gate_.open(tape, x, routing, a_->value)};
-    if (dropout_ > 0 && routing.dropout != nullptr) {
-      step.dropped = op::dropout(tape, x, dropout_, routing.dropout->fork(name));
-    }
+    step.dropped = input_dropout(tape, x, dropout_, routing, name);
     auto& backend = tape.backend();
     step.u = tape.scratch(x.rows(), V::pool);
     step.z = tape.scratch(x.rows(), V::pool);

@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "branchlora/adapter/cost.hpp"
+#include "branchlora/adapter/input_dropout.hpp"
 #include "branchlora/adapter/low_rank.hpp"
 #include "branchlora/adapter/plain_adapter.hpp"
-#include "branchlora/autograd/op/dropout.hpp"
 
 namespace branchlora {
 
@@ -87,9 +87,7 @@ class DoraLayer final : public PlainAdapter<B> {
   /// m / n * (y + s B A x), in new memory; that of y holds the sum in the brackets afterwards.
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     expect_shape(y.value(), x.rows(), weight_.rows, this->name().c_str());
-    if (dropout_ > 0 && routing.dropout != nullptr) {
-      x = op::dropout(tape, x, dropout_, routing.dropout->fork(this->name()));
-    }
+    x = input_dropout(tape, x, dropout_, routing, this->name());
     Step step{this, x, y, {}, {}, factors(tape)};
     step.u = pair_.forward(tape, x.value(), scale_, y.value());
     step.out = tape.result(y.rows(), y.cols(), y);

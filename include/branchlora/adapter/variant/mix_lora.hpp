@@ -5,20 +5,20 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "branchlora/adapter/any_ffn.hpp"
+#include "branchlora/adapter/gate/balance_slopes.hpp"
+#include "branchlora/adapter/input_dropout.hpp"
 #include "branchlora/adapter/layer.hpp"
 #include "branchlora/adapter/low_rank.hpp"
 #include "branchlora/adapter/model_shape.hpp"
 #include "branchlora/adapter/plain_adapter.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/autograd/op/add.hpp"
-#include "branchlora/autograd/op/dropout.hpp"
 #include "branchlora/autograd/op/linear.hpp"
 #include "branchlora/autograd/op/slots.hpp"
 #include "branchlora/autograd/op/swiglu.hpp"
@@ -123,9 +123,7 @@ class ExpertLoras final : public PlainAdapter<B> {
   /// y + s B_e A_e x for each slot with its expert e: adds to the memory of y.
   Var<T> apply(Tape<B>& tape, Var<T> x, Var<T> y, const std::int32_t* expert_of,
                const Routing& routing) {
-    if (dropout_ > 0 && routing.dropout != nullptr) {
-      x = op::dropout(tape, x, dropout_, routing.dropout->fork(this->name()));
-    }
+    x = input_dropout(tape, x, dropout_, routing, this->name());
     Step step{this, x, y, {}, {}, {expert_of, 1, V::rank}};
     step.u = loras_.forward(tape, x.value(), scale_, y.value(), step.chosen);
     step.out = tape.view(y.value(), y);
@@ -230,7 +228,8 @@ class MixedFfn final : public AnyFfn<B> {
   };
 
   void backward(Tape<B>& tape, const Route& route) const {
-    const T* slopes = balance_slopes(tape, route);
+    const T* slopes = gate::balance_slopes<balance::Switch, experts, top_k>(
+        tape, route.chosen, route.p.rows, balance_weight_);
     const auto sink = tape.gradient(route.logits);
     tape.backend().for_each(route.p.rows,
                             [=, p = route.p, chosen = route.chosen, w = route.weights.value(),
@@ -247,23 +246,6 @@ class MixedFfn final : public AnyFfn<B> {
                                 d[chosen[t * top_k + k]] += w(t, k) * (dw(t, k) - dot);
                               }
                             });
-  }
-
-  /// The derivative of the balance loss by one token's p_e: balance_weight E f_e / tokens.
-  const T* balance_slopes(Tape<B>& tape, const Route& route) const {
-    const Index tokens = route.p.rows;
-    std::array<T, static_cast<std::size_t>(experts)> host{};
-    for (Index e = 0; e < experts; ++e) {
-      const double load =
-          tape.backend().sum(tokens * top_k, [e, chosen = route.chosen] BRANCHLORA_BODY(Index i) {
-            return chosen[i] == e ? 1.0 : 0.0;
-          });
-      host[static_cast<std::size_t>(e)] = static_cast<T>(
-          static_cast<double>(tape.loss_scale()) * balance_weight_ *
-          balance::Switch::slope(load / static_cast<double>(tokens * top_k), V::experts) /
-          static_cast<double>(tokens));
-    }
-    return tape.upload(std::span<const T>(host));
   }
 
  private:

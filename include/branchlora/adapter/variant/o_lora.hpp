@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "branchlora/adapter/cost.hpp"
+#include "branchlora/adapter/input_dropout.hpp"
 #include "branchlora/adapter/low_rank.hpp"
 #include "branchlora/adapter/plain_adapter.hpp"
-#include "branchlora/autograd/op/dropout.hpp"
 
 namespace branchlora {
 
@@ -77,9 +77,7 @@ class OLoraLayer final : public PlainAdapter<B> {
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     if (pairs_.used() == 0) return y;
     expect_shape(y.value(), x.rows(), pairs_.up().cols, this->name().c_str());
-    if (dropout_ > 0 && routing.dropout != nullptr) {
-      x = op::dropout(tape, x, dropout_, routing.dropout->fork(this->name()));
-    }
+    x = input_dropout(tape, x, dropout_, routing, this->name());
     Step step{this, x, y, {}, pairs_.forward(tape, x.value(), scale_, y.value())};
     step.out = tape.view(y.value(), y);
     step.out.node()->needs_grad =

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/to_host.hpp"
 
 namespace branchlora::continual::strategy {
 
@@ -146,9 +147,7 @@ class EwcOn final : public Strategy<B> {
   }
 
   HostMatrix<T> download(MatrixView<const T> from) const {
-    HostMatrix<T> to{from.rows, from.cols, std::vector<T>(static_cast<std::size_t>(from.size()))};
-    backend_->download(to.values.data(), from.data, to.values.size() * sizeof(T));
-    return to;
+    return {from.rows, from.cols, to_host(*backend_, from)};
   }
 
   B* backend_;

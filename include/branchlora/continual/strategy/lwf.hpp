@@ -2,11 +2,10 @@
 /// Learning without forgetting (Li and Hoiem, arXiv 1606.09282).
 #pragma once
 
-#include <map>
 #include <vector>
 
-#include "branchlora/continual/strategy.hpp"
 #include "branchlora/autograd/op/distillation.hpp"
+#include "branchlora/continual/strategy.hpp"
 
 namespace branchlora::continual::strategy {
 
@@ -74,10 +73,10 @@ class LwfOn final : public Strategy<B> {
         rows.push_back(counts ? static_cast<std::int32_t>(first + i) : -1);
       }
     }
-    return op::add(
-        tape, loss,
-        op::distillation(tape, step.logits, MatrixView<const T>(teacher_.view()),
-                     std::span<const std::int32_t>(rows), settings_.temperature, settings_.alpha));
+    return op::add(tape, loss,
+                   op::distillation(tape, step.logits, MatrixView<const T>(teacher_.view()),
+                                    std::span<const std::int32_t>(rows), settings_.temperature,
+                                    settings_.alpha));
   }
 
   /// Of the teacher's logits.
