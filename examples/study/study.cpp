@@ -30,6 +30,7 @@ struct Settings {
                                  "05-vizwiz",    "06-grounding", "07-vqav2",    "08-ocrvqa"};
   std::vector<std::string> rows;
   std::vector<double> search;  ///< Learning rates to choose from; empty: `options.rate` as it is.
+  Index search_steps = 0;      ///< Steps a task of the search; 0: a third of `options.steps`.
   int seeds = 1;
   int jobs = 1;
   Index limit = 0;  ///< Test questions of each task at most; 0: all.
@@ -163,7 +164,7 @@ Index steps_of(const Job& job, std::size_t tasks) {
 }
 
 /// The learning rate of each row that is trained: the best final mean on held-out training samples,
-/// with one seed and a third of the steps. Every row has the same choice.
+/// with one seed and `search_steps` steps a task. Every row has the same choice.
 std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*>& rows,
                                  const continual::Base& base, const Tasks& tasks) {
   const Tasks held_out = continual::hold_out<Backend>(tasks);
@@ -174,7 +175,7 @@ std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*
       Job job{row, s.options, fmt::format("{}-rate-{}", file_name(row->name), rate)};
       job.options.hyper = row->hyper;
       job.options.rate = rate;
-      job.options.steps = std::max<Index>(1, s.options.steps / 3);
+      job.options.steps = s.search_steps;
       jobs.push_back(job);
     }
   }
@@ -224,6 +225,7 @@ int run(Settings s, const std::string& title, const std::vector<Row>& all) {
     s.options.observed = 32;
     s.limit = 16;
   }
+  if (s.search_steps == 0) s.search_steps = std::max<Index>(1, s.options.steps / 3);
   s.options.storage = s.bfloat16 ? Storage::bfloat16 : Storage::full;
   std::vector<const Row*> rows;
   for (const Row& row : all) {
@@ -328,6 +330,9 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
                  "The projector's learning rate as a share of the adapters'; 0 freezes it");
   app.add_option("--search", s.search, "Choose each row's learning rate among these")
       ->delimiter(',');
+  app.add_option("--search-steps", s.search_steps,
+                 "Training steps of each task in the search (default: a third of --steps)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--jobs", s.jobs, "Rows to train at a time, each on one thread")
       ->check(CLI::PositiveNumber);
   app.add_option("--limit", s.limit, "Test questions of each task at most");
