@@ -65,12 +65,17 @@
 #include "branchlora/adapter/variant/hydra_lora.hpp"            // HydraLoRA
 #include "branchlora/adapter/variant/icm_lora.hpp"              // the adapter of ICM-LoRA
 #include "branchlora/adapter/variant/lora.hpp"                  // LoRA
+#include "branchlora/adapter/variant/lora_moe.hpp"              // LoRAMoE, with localised balance
+#include "branchlora/adapter/variant/meteora.hpp"               // MeteoRA: a bank, then its gate
 #include "branchlora/adapter/variant/mix_lora.hpp"              // MixLoRA: experts are whole FFNs
-#include "branchlora/adapter/variant/moe_lora.hpp"              // MoELoRA in CoIN's form
-#include "branchlora/adapter/variant/more.hpp"                  // MoRE, as written and as released
-#include "branchlora/adapter/variant/mtl_lora.hpp"              // MTL-LoRA
-#include "branchlora/adapter/variant/o_lora.hpp"                // O-LoRA
-#include "branchlora/adapter/variant/rs_lora.hpp"               // rank-stabilised LoRA
+#include "branchlora/adapter/variant/mo_lora.hpp"               // MoLoRA
+#include "branchlora/adapter/variant/moa.hpp"            // MoA: a LoRA a domain, and a router
+#include "branchlora/adapter/variant/moe_lora.hpp"       // MoELoRA in CoIN's form
+#include "branchlora/adapter/variant/more.hpp"           // MoRE, as written and as released
+#include "branchlora/adapter/variant/mtl_lora.hpp"       // MTL-LoRA
+#include "branchlora/adapter/variant/o_lora.hpp"         // O-LoRA
+#include "branchlora/adapter/variant/rs_lora.hpp"        // rank-stabilised LoRA
+#include "branchlora/adapter/variant/smora.hpp"          // SMoRA: every rank is an expert
 #include "branchlora/adapter/variant/task_moe_lora.hpp"  // MOELoRA whose gate knows the task alone
 
 // Floor 4, the multimodal model.

@@ -1,6 +1,8 @@
 #include "entries.hpp"
 
 #include "branchlora/adapter/variant/hydra_lora.hpp"
+#include "branchlora/adapter/variant/lora_moe.hpp"
+#include "branchlora/adapter/variant/mo_lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/adapter/variant/more.hpp"
 #include "branchlora/adapter/variant/mtl_lora.hpp"
@@ -17,12 +19,21 @@ template <int R>
 using MtlLora3 = MtlLora<R, 3>;
 template <int R>
 using TaskMoeLora8 = TaskMoeLora<R, 8>;
-
-constexpr double linears = 7.0 * static_cast<double>(shape.layers);
+template <int R>
+using MoLora8 = MoLora<R, 8>;
+template <int R>
+using LoraMoe8 = LoraMoe<R, 8>;
 
 Hyper with_temperature(double temperature) {
   Hyper hyper = continual::Options{}.hyper;
   hyper.temperature = temperature;
+  return hyper;
+}
+
+Hyper with_balance(const Hyper& own) {
+  Hyper hyper = continual::Options{}.hyper;
+  hyper.balance_weight = own.balance_weight;
+  hyper.balance_delta = own.balance_delta;
   return hyper;
 }
 
@@ -38,6 +49,8 @@ Hyper with_contrast(double weight) {
 std::vector<Entry> dense() {
   return {
       entry<MoeLora8, 4>("MoELoRA"),
+      entry<MoLora8, 4>("MoLoRA"),
+      entry<LoraMoe8, 4>("LoRAMoE", with_balance(lora_moe_hyper)),
       entry<HydraLora4, 8>("HydraLoRA"),
       entry<MtlLora3, 16>("MTL-LoRA", with_temperature(mtl_lora_hyper.temperature)),
       entry<TaskMoeLora8, 4>("MOELoRA, task-gated"),

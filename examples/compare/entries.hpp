@@ -19,11 +19,20 @@ using namespace branchlora;
 inline constexpr ModelShape shape = llama_shape("minicoin", 4, 160, 416, 512);
 inline constexpr StepShape step{.tokens = 560, .sequences = 16};
 using Reference = Lora<32>;
+inline constexpr double blocks = static_cast<double>(shape.layers);
+inline constexpr double linears = 7.0 * blocks;
 
 /// A method and its row under each budget.
 struct Entry {
   std::string name;
   std::map<Budget, study::Row> rows;
+
+  /// This entry with another alpha than the one that scales its output by 2.
+  Entry with_alpha(double alpha) const {
+    Entry entry = *this;
+    for (auto& [budget, row] : entry.rows) row.hyper.alpha = alpha;
+    return entry;
+  }
 
   /// This entry with a strategy of the training loop, under another name.
   template <class Strategy>

@@ -20,7 +20,7 @@ std::vector<Entry> single() {
   const Entry lora = entry<Lora, 32>("LoRA");
   return {
       lora,
-      entry<RsLora, 32>("rsLoRA"),
+      entry<RsLora, 32>("rsLoRA").with_alpha(64),  // LoRA's: nothing else tells them apart
       lora.with("EWC", continual::strategy::Ewc{}),
       lora.with("LwF", continual::strategy::Lwf{}),
       lora.with("Replay", continual::strategy::Replay{}),

@@ -1,8 +1,13 @@
+#include <algorithm>
+
 #include "entries.hpp"
 
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"
+#include "branchlora/adapter/variant/meteora.hpp"
 #include "branchlora/adapter/variant/mix_lora.hpp"
+#include "branchlora/adapter/variant/moa.hpp"
+#include "branchlora/adapter/variant/smora.hpp"
 
 namespace compare {
 namespace {
@@ -20,6 +25,24 @@ using Scored = ScoredMixLora<2 * R, R>;
 template <int R>
 using MixLora4 = MixLora<R, 4, 2>;
 
+/// One rank of eight is chosen, as the authors do, and of two at least.
+template <int R>
+using SMora8 = SMora<std::max(R, 2), (R + 7) / 8>;
+template <int R>
+using SMoraSoftmax8 = SMoraSoftmax<std::max(R, 2), (R + 7) / 8>;
+
+/// Banks of one LoRA for each of the eight tasks.
+template <int R>
+using MeteoRa8 = MeteoRa<R, 8, 2>;
+template <int R>
+using Moa8 = Moa<R, 8>;
+
+Hyper with_routing(double weight) {
+  Hyper hyper = continual::Options{}.hyper;
+  hyper.routing_weight = weight;
+  return hyper;
+}
+
 }  // namespace
 
 std::vector<Entry> sparse() {
@@ -29,6 +52,11 @@ std::vector<Entry> sparse() {
       entry<Conditional, 16, 32>("Conditional MixLoRA"),
       entry<Scored, 16, 32>("Conditional MixLoRA, scored"),
       entry<MixLora4, 8>("MixLoRA"),
+      entry<SMora8, 32>("SMoRA"),
+      entry<SMoraSoftmax8, 32>("SMoRA, softmax"),
+      // Their losses are means over all routers: 28 of MeteoRA, 4 of MoA.
+      entry<MeteoRa8, 4>("MeteoRA", with_routing(meteora_hyper.routing_weight / linears)),
+      entry<Moa8, 4>("MoA", with_routing(moa_hyper.routing_weight / blocks)),
   };
 }
 

@@ -224,7 +224,7 @@ TEST_CASE("the balance loss is 1 when balanced and N when one branch takes all")
   constexpr std::array one{0.0, 0.0, 1.0, 0.0};
   CHECK(loss(even, even) == 1.0);
   CHECK(loss(one, one) == 4.0);
-  CHECK(balance::None::slope(0.5, 4) == 0.0);
+  static_assert(!ProbabilityBalance<balance::None> && !WeightBalance<balance::None>);
 }
 
 // With n independent draws of standard deviation d, the mean lies within 5 d / sqrt(n) of its

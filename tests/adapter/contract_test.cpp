@@ -14,6 +14,15 @@ namespace {
 
 using Values = std::map<std::string, Dense>;
 
+template <class V>
+constexpr Index stages = std::ssize(V::Supervision::stages);
+
+// Whether each task trains a branch of its own.
+template <class V>
+constexpr bool own_branches = requires {
+  V::Freezing::own_branch;
+};
+
 template <class Bench>
 Values values_of(Bench& bench) {
   Values values;
@@ -40,6 +49,15 @@ void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
                      random_dense(y.rows(), y.cols(), static_cast<std::uint64_t>(task)));
     tape.backward(loss);
     optimiser.step(1e-2, 0.5);
+  }
+}
+
+// All stages of a task.
+template <class V, class Optimiser>
+void learn(AdapterBench<V>& bench, Optimiser& optimiser, Index task) {
+  for (Index stage = 0; stage < stages<V>; ++stage) {
+    bench.begin_stage(stage);
+    train(bench, optimiser, task);
   }
 }
 
@@ -80,8 +98,11 @@ TEST_CASE_TEMPLATE("compile-time counts are those of the tensors", V, BRANCHLORA
     }
   }
   CHECK(counted == V::parameters(10, 7));
-  // What trains at first is all of it, but for branches that are yet to be added.
-  const Index waiting = (V::capacity - V::branches) * V::rank * 7;
+  // What trains at first is all of it, but for branches that are yet to be added, or are of other
+  // tasks, and routers whose stage is yet to come.
+  Index waiting = (V::capacity - V::branches) * V::rank * 7;
+  if (own_branches<V>) waiting = (V::capacity - 1) * V::rank * (10 + 7);
+  if (!V::Supervision::stages[0].router) waiting += V::parameters(10, 7).router;
   CHECK(bench.parameters.trainable_count() - bench.x->value.size() ==
         V::parameters(10, 7).total() - waiting);
 }
@@ -104,18 +125,25 @@ TEST_CASE_TEMPLATE("only adapter parameters move, over six tasks", V, BRANCHLORA
     CAPTURE(task);
     bench.begin_task(task);
     const Values before = values_of(bench);
-    const auto names = trainable_names(bench);
-    train(bench, optimiser, task);
-    for (auto& [name, value] : before) {
-      CAPTURE(name);
-      const bool moves = std::find(names.begin(), names.end(), name) != names.end();
-      if (name == "x") continue;
-      if (moves) CHECK(AdapterBench<V>::is_adapter(name));
-      if (!moves) CHECK(bench.value(name) == value);
+    for (Index stage = 0; stage < stages<V>; ++stage) {
+      bench.begin_stage(stage);
+      const Values start = values_of(bench);
+      const auto names = trainable_names(bench);
+      train(bench, optimiser, task);
+      for (auto& [name, value] : start) {
+        CAPTURE(name);
+        const bool moves = std::find(names.begin(), names.end(), name) != names.end();
+        if (name == "x") continue;
+        if (moves) CHECK(AdapterBench<V>::is_adapter(name));
+        if (!moves) CHECK(bench.value(name) == value);
+      }
     }
-    // Every A and the router of the task do move, and some B.
-    CHECK_FALSE(bench.branch("lora_A", 0) ==
-                before.at(before.contains("layer.lora_A") ? "layer.lora_A" : "layer.lora_A.0"));
+    // Every A (of the task) and the router of the task do move, and some B.
+    const Index branch = own_branches<V> ? task : 0;
+    CHECK_FALSE(bench.branch("lora_A", branch) ==
+                before.at(before.contains("layer.lora_A")
+                              ? "layer.lora_A"
+                              : "layer.lora_A." + std::to_string(branch)));
     const std::string router =
         V::per_task_router ? "layer.router." + std::to_string(task) : "layer.router";
     // The first step moves no router yet: at B = 0 the gates have no gradient.
@@ -291,7 +319,7 @@ TEST_CASE_TEMPLATE("a saved adapter goes on to the same bits", V, BRANCHLORA_ALL
     for (Index task = first; task < last; ++task) {
       bench.begin_task(task);
       adamw.reset();
-      train(bench, adamw, task);
+      learn(bench, adamw, task);
       bench.layer().end_task();
     }
   };

@@ -8,7 +8,12 @@
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/lora_moe.hpp"
+#include "branchlora/adapter/variant/meteora.hpp"
+#include "branchlora/adapter/variant/mo_lora.hpp"
+#include "branchlora/adapter/variant/moa.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
+#include "branchlora/adapter/variant/smora.hpp"
 
 namespace branchlora {
 namespace {
@@ -44,6 +49,11 @@ TEST_CASE("parameters of one linear, by the papers' formulas") {
   CHECK(BranchLora<4, 6, 2>::parameters(d_in, d_out) == Parameters{4 * d_in, 24 * d_out, 6 * d_in});
   CHECK(BranchLora<4, 6, 2>::parameters(d_in, d_out).total(3) ==
         4 * d_in + 24 * d_out + 3 * 6 * d_in);
+  CHECK(SMora<16, 4>::parameters(d_in, d_out).total() == 16 * (d_in + d_out) + 16 * d_in);
+  CHECK(MeteoRa<4, 6, 2>::parameters(d_in, d_out).total() == 6 * 4 * (d_in + d_out) + 6 * d_in);
+  CHECK(Moa<4, 6>::parameters(d_in, d_out).total() == 6 * 4 * (d_in + d_out) + 6 * d_in);
+  CHECK(MoLora<4, 6>::parameters(d_in, d_out).total() == 6 * 4 * (d_in + d_out) + 6 * d_in);
+  CHECK(LoraMoe<4, 6>::parameters(d_in, d_out) == MoLora<4, 6>::parameters(d_in, d_out));
   CHECK(BranchLora<4, 6, 2>::with<exhausted::Grow<2>>::parameters(d_in, d_out) ==
         Parameters{4 * d_in, 32 * d_out, 8 * d_in});
 }
@@ -103,6 +113,10 @@ TEST_CASE("operations agree with products counted one by one") {
   check(BranchLora<3, 4, 2>{}, {d_in, d_out, tokens, sequences, 3, 4, 2, true, true});
   check(BranchLora<3, 4, 2>::with<router::Linear<per::Token>>{},
         {d_in, d_out, tokens, tokens, 3, 4, 2, true, true});
+  check(SMora<8, 3>{}, {d_in, d_out, tokens, tokens, 1, 8, 3, false, true});
+  check(MeteoRa<3, 4, 2>{}, {d_in, d_out, tokens, tokens, 3, 4, 2, false, true});
+  check(Moa<3, 4>{}, {d_in, d_out, tokens, sequences, 3, 4, 1, false, true});
+  check(LoraMoe<3, 4>{}, {d_in, d_out, tokens, tokens, 3, 4, 4, false, true});
 }
 
 TEST_CASE("overhead is a share of the frozen linear") {

@@ -33,6 +33,10 @@ TEST_CASE("a method says of a variant what a training loop must know") {
   CHECK(facts(method<Branch::with<selector::Given>>()) ==
         std::vector<bool>{true, true, false, true});
   CHECK(facts(method<BranchCopied>()) == std::vector<bool>{true, true, true, false});
+  CHECK(facts(method<Meteo>()) == std::vector<bool>{false, false, false, false});
+  CHECK(method<Lora4>().stages == std::vector{1.0});
+  CHECK(method<Moa6>().stages == std::vector{1.0});
+  CHECK(method<Meteo>().stages == std::vector{0.5, 0.5});
 }
 
 TEST_CASE_TEMPLATE("a method makes the adapter that its variant describes", V, Lora4, Moe, Branch) {

@@ -2,6 +2,7 @@
 /// An adapted linear layer with its surroundings, and the same layer written down token by token.
 #pragma once
 
+#include <bit>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,27 +20,23 @@ struct Form {
   bool shared, routed, per_task, first_token, mean_token, softmax_first, balanced;
   double balance_weight;
   bool of_task, mapped, bias, prefix, transformed;
+  bool sigmoid, biased, argmax;
 };
 
 template <class V>
 Form form_of(const Hyper& hyper) {
   using G = typename V::Granularity;
-  return {V::rank,
-          V::capacity,
-          V::top_k,
-          V::Trunk::shared,
-          V::gate_rows > 0,
-          V::per_task_router,
-          std::is_same_v<G, per::FirstToken>,
-          std::is_same_v<G, per::MeanToken>,
+  return {V::rank, V::capacity, V::top_k, V::Trunk::shared, V::gate_rows > 0, V::per_task_router,
+          std::is_same_v<G, per::FirstToken>, std::is_same_v<G, per::MeanToken>,
           std::is_same_v<typename V::Gating, gating::SoftmaxThenTopK>,
-          V::Balance::enabled,
-          hyper.balance_weight,
-          std::is_same_v<G, per::Task>,
-          requires { requires V::Router::mapped; },
-          requires { requires V::Router::bias; },
-          std::is_same_v<typename V::Gating, gating::RankPrefix>,
-          V::Transform::enabled};
+          ProbabilityBalance<typename V::Balance>, hyper.balance_weight,
+          std::is_same_v<G, per::Task>, requires {requires V::Router::mapped;
+}
+, requires { requires V::Router::bias; }
+, std::is_same_v<typename V::Gating, gating::RankPrefix>, V::Transform::enabled,
+    std::is_same_v<typename V::Gating, gating::SigmoidRenormalised>,
+    BiasedGating<typename V::Gating>, std::is_same_v<typename V::Gating, gating::Argmax>
+};  // namespace branchlora::test
 }
 
 /// The gates of one token or sequence.
@@ -50,9 +47,9 @@ struct NaiveGate {
   double gap = 1e9;  ///< Between the worst chosen and the best allowed branch left out.
 };
 
-/// The gates for scores of which those with `allowed(i)` count.
-inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits,
-                            BranchSet allowed) {
+/// The gates for scores of which those with `allowed(i)` count. `bias` is empty if there is none.
+inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits, BranchSet allowed,
+                            const std::vector<double>& bias = {}) {
   const auto n = static_cast<std::size_t>(form.capacity);
   std::vector<Index> order;
   std::vector<double> scores;
@@ -66,7 +63,12 @@ inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits,
   for (std::size_t k = 0; k < order.size(); ++k) {
     gate.probabilities[static_cast<std::size_t>(order[k])] = scores[k];
   }
-  const auto logit = [&](Index i) { return logits[static_cast<std::size_t>(i)]; };
+  // What the choice is made by.
+  const auto logit = [&](Index index) {
+    const auto i = static_cast<std::size_t>(index);
+    if (form.sigmoid) return 1 / (1 + std::exp(-logits[i])) + bias[i];
+    return form.biased ? gate.probabilities[i] + bias[i] : logits[i];
+  };
   std::stable_sort(order.begin(), order.end(),
                    [&](Index a, Index b) { return logit(a) > logit(b); });
   if (form.prefix) {
@@ -84,12 +86,15 @@ inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits,
     order.resize(static_cast<std::size_t>(form.top_k));
   }
   gate.chosen = order;
+  const auto value = [&](Index i) {
+    return form.biased ? logit(i) : gate.probabilities[static_cast<std::size_t>(i)];
+  };
   double total = 0;
-  for (const Index i : order) total += gate.probabilities[static_cast<std::size_t>(i)];
+  for (const Index i : order) total += value(i);
   for (const Index i : order) {
-    gate.weights[static_cast<std::size_t>(i)] =
-        gate.probabilities[static_cast<std::size_t>(i)] / (form.softmax_first ? 1.0 : total);
+    gate.weights[static_cast<std::size_t>(i)] = value(i) / (form.softmax_first ? 1.0 : total);
   }
+  if (form.argmax) gate.weights[static_cast<std::size_t>(order[0])] = 1;
   return gate;
 }
 
@@ -100,15 +105,18 @@ class AdapterBench {
  public:
   using B = eigen::Backend<T>;
 
-  static constexpr Hyper hyper{.alpha = 6.0,
+  static constexpr Hyper usual{.alpha = 6.0,
                                .dropout = 0.0,
                                .balance_weight = 0.7,
                                .temperature = 0.6,
-                               .contrast_weight = 0.3};
+                               .contrast_weight = 0.3,
+                               .routing_weight = 0.8,
+                               .balance_delta = 0.2};
 
   explicit AdapterBench(const std::vector<Index>& lengths = {3, 1, 4}, int threads = 1,
-                        Index d_in_ = 10, Index d_out_ = 7)
-      : d_in(d_in_),
+                        Index d_in_ = 10, Index d_out_ = 7, const Hyper& hyper_ = usual)
+      : hyper(hyper_),
+        d_in(d_in_),
         backend(threads),
         parameters(backend),
         linear(parameters, "layer", d_in_, d_out_) {
@@ -134,10 +142,27 @@ class AdapterBench {
 
   void begin_task(Index task) { layer().begin_task(task); }
 
-  /// Two tasks where routers are per task, and every one of them trainable; the sequences take
-  /// turns.
+  void begin_stage(Index stage_) {
+    stage = stage_;
+    layer().begin_stage(stage);
+  }
+
+  /// Whether a training sample takes its task's branch.
+  bool task_known() const {
+    return supervise && V::Supervision::stages[static_cast<std::size_t>(stage)].task_known;
+  }
+
+  /// Two tasks where routers are per task, three where they are labels, and every parameter
+  /// trainable; the sequences take turns.
   void two_tasks() {
     begin_task(0);
+    if (V::labelled) {
+      if (V::Supervision::enabled) {
+        begin_task(1);
+        begin_task(2);
+      }
+      for (std::size_t s = 0; s < tasks.size(); ++s) tasks[s] = static_cast<std::int32_t>(s % 3);
+    }
     if (V::per_task_router) {
       layer().end_task();
       begin_task(1);
@@ -208,6 +233,7 @@ class AdapterBench {
       const Dense router =
           value(form.per_task ? "layer.router." + std::to_string(task) : "layer.router");
       for (Index t = first; t < last; ++t) {
+        const bool per_token = !form.first_token && !form.mean_token;
         std::vector<double> logits;
         for (Index i = 0; i < form.capacity; ++i) {
           double score = 0;
@@ -222,10 +248,15 @@ class AdapterBench {
             }
             score += router(i, c) * input;
           }
-          logits.push_back(score);
+          logits.push_back(score / hyper.temperature);
         }
-        tokens.push_back(naive_gate(form, logits, layer().allowed(task)));
-        const bool per_token = !form.first_token && !form.mean_token;
+        tokens.push_back(naive_gate(form, logits, layer().allowed(task), bias()));
+        if (task_known()) {
+          const Index label = tasks[static_cast<std::size_t>(s)];
+          tokens.back().weights.assign(static_cast<std::size_t>(form.capacity), 0.0);
+          tokens.back().weights[static_cast<std::size_t>(label)] = 1;
+          tokens.back().gap = 1e9;
+        }
         if (per_token || t == first) units.push_back(tokens.back());
       }
     }
@@ -262,11 +293,12 @@ class AdapterBench {
     return y;
   }
 
-  Index task_of(Index token) {
+  Index sequence_of(Index token) const {
     std::size_t s = 0;
     while (sequences.offsets[s + 1] <= token) ++s;
-    return tasks[s];
+    return static_cast<Index>(s);
   }
+  Index task_of(Index token) const { return tasks[static_cast<std::size_t>(sequence_of(token))]; }
 
   /// sum over tokens of factor(t) * weights . (what the adapter adds to token t).
   template <class Factor>
@@ -303,6 +335,59 @@ class AdapterBench {
     return hyper.contrast_weight * loss;
   }
 
+  /// The bias of each branch, if the gating has any.
+  std::vector<double> bias() {
+    if constexpr (BiasedGating<typename V::Gating>) {
+      const auto state = layer().state();
+      std::vector<double> values;
+      for (std::size_t i = state.size() - V::capacity; i < state.size(); ++i) {
+        values.push_back(std::bit_cast<double>(state[i]));
+      }
+      return values;
+    }
+    return {};
+  }
+
+  /// routing_weight * the mean over gate vectors of -log softmax(scores) at the task of its sample.
+  double naive_routing() {
+    const auto gates = naive_gates().first;
+    double sum = 0, units = 0;
+    for (Index t = 0; t < sequences.tokens(); ++t) {
+      // A sequence's gate counts once, each of its tokens as a share of it.
+      const auto s = static_cast<std::size_t>(sequence_of(t));
+      const auto length = static_cast<double>(sequences.offsets[s + 1] - sequences.offsets[s]);
+      const double share = V::Granularity::per_sequence ? 1 / length : 1;
+      const auto label = static_cast<std::size_t>(tasks[s]);
+      sum -= share * std::log(gates[static_cast<std::size_t>(t)].probabilities[label]);
+      units += share;
+    }
+    return hyper.routing_weight * sum / units;
+  }
+
+  /// balance_weight * var(Z) / mean(Z)^2 over samples and branches, Z the sum of a sample's weights
+  /// for a branch times 1 + delta, if branch and task are both of the first half or both not (tasks
+  /// take turns), or 1 - delta.
+  double naive_localised() {
+    const auto gates = naive_gates().first;
+    std::vector<double> z;
+    for (Index s = 0; s < sequences.count(); ++s) {
+      for (Index b = 0; b < V::capacity; ++b) {
+        double q = 0;
+        for (Index t = 0; t < sequences.tokens(); ++t) {
+          if (sequence_of(t) != s) continue;
+          q += gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(b)];
+        }
+        const bool odd_task = tasks[static_cast<std::size_t>(s)] % 2 == 1;
+        const bool second_half = b >= V::capacity / 2;
+        z.push_back(q * (odd_task == second_half ? 1.2 : 0.8));
+      }
+    }
+    double mean = 0, variance = 0;
+    for (const double v : z) mean += v / static_cast<double>(z.size());
+    for (const double v : z) variance += (v - mean) * (v - mean) / static_cast<double>(z.size());
+    return hyper.balance_weight * variance / (mean * mean);
+  }
+
   /// The load of each branch: its share of all choices.
   std::vector<double> naive_loads() {
     std::vector<double> loads(static_cast<std::size_t>(V::capacity));
@@ -330,6 +415,7 @@ class AdapterBench {
     return hyper.balance_weight * static_cast<double>(V::capacity) * sum;
   }
 
+  Hyper hyper;
   Index d_in;
   B backend;
   ParameterSet<B> parameters;
@@ -338,6 +424,7 @@ class AdapterBench {
   Sequences sequences;
   std::vector<std::int32_t> tasks;
   bool supervise = false;
+  Index stage = 0;
 };
 
 /// A new adapter of `V` changes no bit of the base's output, and not because anything but B is zero.

@@ -7,10 +7,15 @@
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/lora_moe.hpp"
+#include "branchlora/adapter/variant/meteora.hpp"
+#include "branchlora/adapter/variant/mo_lora.hpp"
+#include "branchlora/adapter/variant/moa.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/adapter/variant/more.hpp"
 #include "branchlora/adapter/variant/mtl_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
+#include "branchlora/adapter/variant/smora.hpp"
 #include "branchlora/adapter/variant/task_moe_lora.hpp"
 
 namespace branchlora::test {
@@ -46,11 +51,22 @@ using TaskMoe = TaskMoeLora<3, 4>;
 using More5 = More<5>;
 using MoreReleased5 = MoreReleased<5>;
 
+using MoLora4 = MoLora<3, 4>;
+using LoraMoe5 = LoraMoe<3, 5>;
+using LoraMoeSparse = LoraMoe<3, 4>::with<TopK<2>>;
+using SMora6 = SMora<6, 3>;
+using SMoraSoftmax6 = SMoraSoftmax<6, 3>;
+using Meteo = MeteoRa<2, 6, 2>;
+using MeteoDense = MeteoRa<2, 6, 6>;
+using Moa6 = Moa<3, 6>;
+using MoaLinear = Moa6::with<router::Linear<per::MeanToken>>;
+
 #define BRANCHLORA_ALL_VARIANTS                                                                 \
   Lora4, RsLora4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse, MoeSoftmaxFirst,   \
       MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken, BranchSeparate, MoeBalanced, \
       HydraBalanced, BranchBalanced, BranchThaw, BranchGrow, BranchTunable, BranchFrozenReach,  \
-      BranchCopied, Mtl, MtlSparse, TaskMoe, More5, MoreReleased5
+      BranchCopied, Mtl, MtlSparse, TaskMoe, More5, MoreReleased5, MoLora4, LoraMoe5,           \
+      LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense, Moa6, MoaLinear
 
 }  // namespace branchlora::test
 
@@ -81,3 +97,12 @@ TYPE_TO_STRING(branchlora::test::MtlSparse);
 TYPE_TO_STRING(branchlora::test::TaskMoe);
 TYPE_TO_STRING(branchlora::test::More5);
 TYPE_TO_STRING(branchlora::test::MoreReleased5);
+TYPE_TO_STRING(branchlora::test::MoLora4);
+TYPE_TO_STRING(branchlora::test::LoraMoe5);
+TYPE_TO_STRING(branchlora::test::LoraMoeSparse);
+TYPE_TO_STRING(branchlora::test::SMora6);
+TYPE_TO_STRING(branchlora::test::SMoraSoftmax6);
+TYPE_TO_STRING(branchlora::test::Meteo);
+TYPE_TO_STRING(branchlora::test::MeteoDense);
+TYPE_TO_STRING(branchlora::test::Moa6);
+TYPE_TO_STRING(branchlora::test::MoaLinear);

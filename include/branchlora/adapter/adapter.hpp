@@ -20,6 +20,7 @@
 #include "branchlora/adapter/policy/router_start.hpp"
 #include "branchlora/adapter/policy/scaling.hpp"
 #include "branchlora/adapter/policy/selector.hpp"
+#include "branchlora/adapter/policy/supervision.hpp"
 #include "branchlora/adapter/policy/task_router.hpp"
 #include "branchlora/adapter/policy/top_k.hpp"
 #include "branchlora/adapter/policy/transform.hpp"
@@ -72,6 +73,7 @@ struct Adapter {
   using RouterStart = get<category::RouterStart>;
   using Selector = get<category::Selector>;
   using Balance = get<category::Balance>;
+  using Supervision = get<category::Supervision>;
   using Scaling = get<category::Scaling>;
   using Init = get<category::Init>;
 
@@ -90,6 +92,8 @@ struct Adapter {
   static constexpr bool dense = top_k == capacity;
   /// Whether each task has a router of its own.
   static constexpr bool per_task_router = Router::per_task;
+  /// Whether the tasks of training samples enter a loss or a choice of theirs.
+  static constexpr bool labelled = Supervision::enabled || WeightBalance<Balance>;
   /// Rows of all A's, of `d_in` columns each.
   static constexpr int a_rows = Trunk::rows(rank, capacity);
   /// Columns of all B's, of `d_out` rows each (rows as they are stored, transposed).
@@ -118,15 +122,29 @@ struct Adapter {
   static_assert(
       Freezing::count > 0 || Exhausted::extra == 0,
       "exhausted::Grow needs a freezing policy: with freezing::Never no branch runs out.");
-  static_assert(!Balance::enabled || top_k < branches,
+  static_assert(!Balance::enabled || WeightBalance<Balance> || top_k < branches,
                 "A balance loss needs TopK below Branches: dense gates load all branches alike.");
-
   static_assert(!Balance::enabled || !std::same_as<Granularity, per::Task>,
                 "A balance loss needs a router that reads its input: tasks need no balance.");
   static_assert(!Transform::enabled || (Trunk::shared && per_task_router),
                 "transform::PerTask needs trunk::Shared and per-task routers.");
-  static_assert(dense || !requires { Gating::needs_dense; },
-                "gating::RankPrefix needs TopK equal to Branches: a prefix is chosen among all.");
+  static_assert(!WeightBalance<Balance> || !Granularity::per_sequence,
+                "balance::Localised needs a router of tokens: it compares the tokens of a sample.");
+  static_assert(!BiasBalance<Balance> || BiasedGating<Gating>,
+                "balance::LossFree needs a gating with a bias, such as SigmoidRenormalised.");
+  static_assert(!BiasedGating<Gating> || (gate_rows > 0 && !std::same_as<Granularity, per::Task>),
+                "A gating with a bias needs a router that reads its input.");
+  static_assert(!Supervision::enabled || (gate_rows > 0 && !per_task_router),
+                "Supervision needs one router for all tasks, which learns to tell them apart.");
+  static_assert(
+      Supervision::enabled || !requires { Gating::needs_supervision; },
+      "gating::Argmax needs supervision: no other gradient reaches its router.");
+  static_assert(
+      !requires { Router::per_block; } || requires { Gating::needs_supervision; },
+      "router::PerBlock needs gating::Argmax: gates that are shared send no gradient back.");
+  static_assert(
+      dense || !requires { Gating::needs_dense; },
+      "gating::RankPrefix needs TopK equal to Branches: a prefix is chosen among all.");
 
   /// The factor s.
   static constexpr double scale(const Hyper& hyper) {

@@ -35,6 +35,9 @@ class AnyAdapter {
   virtual void begin_task(Index task) = 0;
   /// Starts stage `stage` (0, 1, ...) of the task that was begun, where a method has stages.
   virtual void begin_stage(Index /*stage*/) {}
+  /// Takes from the adapter of a block's first linear what its variant decides once a block. Called
+  /// before the first task, with an adapter of the same method.
+  virtual void follow(AnyAdapter& /*first*/) {}
   /// Freezes what must not change after a task.
   virtual void end_task() = 0;
   /// The state that is in no parameter.

@@ -74,4 +74,25 @@ BRANCHLORA_HD BranchSet top_k(const T* scores, BranchSet allowed, std::int32_t* 
   return kept;
 }
 
+/// weights = the K largest of the allowed values divided by their sum, which is returned; zero
+/// elsewhere.
+template <Index N, Index K, class T>
+BRANCHLORA_HD T shares(const T* values, BranchSet allowed, T* weights, std::int32_t* chosen) {
+  const BranchSet kept = top_k<N, K>(values, allowed, chosen);
+  T sum = 0;
+  for (Index i = 0; i < N; ++i) {
+    weights[i] = has(kept, i) ? values[i] : T(0);
+    sum += weights[i];
+  }
+  for (Index i = 0; i < N; ++i) weights[i] /= sum;
+  return sum;
+}
+
+/// All weight for one branch, chosen first; the others of the K follow in order of index.
+template <Index N, Index K, class T>
+BRANCHLORA_HD void only(Index branch, T* weights, std::int32_t* chosen) {
+  for (Index i = 0; i < N; ++i) weights[i] = i == branch ? T(1) : T(0);
+  top_k<N, K>(weights, BranchSet{1} << branch, chosen);
+}
+
 }  // namespace branchlora::gate

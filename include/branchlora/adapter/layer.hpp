@@ -14,6 +14,7 @@
 
 #include "branchlora/adapter/adapter.hpp"
 #include "branchlora/adapter/any_adapter.hpp"
+#include "branchlora/adapter/gate/block_gate.hpp"
 #include "branchlora/adapter/gate/linear_gate.hpp"
 #include "branchlora/adapter/gate/no_gate.hpp"
 #include "branchlora/adapter/gate/task_gate.hpp"
@@ -57,6 +58,8 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// Whether the task alone decides the gates, so that for one task the adapter is a weight.
   static constexpr bool of_task = std::same_as<typename V::Granularity, per::Task>;
   static constexpr bool transformed = V::Transform::enabled;
+  /// Whether branch t belongs to task t.
+  static constexpr bool own_branches = requires { V::Freezing::own_branch; };
   using Mix = mix::BranchMix<shared, rank, top_k>;
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
@@ -92,7 +95,8 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
     activity_.assign(static_cast<std::size_t>(capacity), 0.0);
     last_activity_ = activity_;
-    set_branches(first_branches(V::branches), 0);
+    set_branches(own_branches ? 0 : first_branches(V::branches), 0);
+    begin_stage(0);
   }
 
   /// y + s B mix(A x): adds to the memory of `y`, which must have no other reader.
@@ -125,7 +129,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     backend.skinny_axpy(step.z, up(), scale_, y.value(), true, chosen_in_up(step.gates));
     bool trained = x.needs_grad();
     if (tape.recording()) {
-      trained = trained || any_trainable(a_) || any_trainable(b_);
+      trained = trained || any_trainable(a_) || any_trainable(b_) || gate_.trains();
     }
     step.out = tape.view(y.value(), y);
     step.out.node()->needs_grad = tape.recording() && (trained || y.needs_grad());
@@ -135,9 +139,16 @@ class AdapterLayer final : public AnyAdapter<B> {
 
   /// Starts task `task` (0, 1, ...). If no branch is left to train, the policy for exhausted
   /// branches acts first. Where routers are per task, a new one is made, which may choose what the
-  /// reach policy allows now; a single router may choose every active branch.
+  /// reach policy allows now; a single router may choose every active branch. Where branches belong
+  /// to tasks, that of `task` comes into use; throws `Error` if there is none.
   void begin_task(Index task) override {
-    if (tunable() == 0) {
+    if constexpr (own_branches) {
+      expect(task == std::popcount(active_), "{}: expected task {} to begin, found {}", name_,
+             std::popcount(active_), task);
+      expect(task < capacity, "{}: a bank of {} branches has none for task {}", name_, capacity,
+             task);
+      set_branches(first_branches(static_cast<int>(task) + 1), frozen_);
+    } else if (tunable() == 0) {
       set_branches(first_branches(std::min(std::popcount(active_) + static_cast<int>(top_k),
                                            static_cast<int>(capacity))),
                    frozen_ & ~V::Exhausted::thaw(last_activity_, frozen_, static_cast<int>(top_k)));
@@ -148,6 +159,25 @@ class AdapterLayer final : public AnyAdapter<B> {
       gate_.begin_task(task, allowed);
     }
     if constexpr (transformed) transform_.begin_task();
+    begin_stage(0);
+  }
+
+  void follow([[maybe_unused]] AnyAdapter<B>& first) override {
+    if constexpr (requires(Gate & gate) { gate.follow(gate); }) {
+      gate_.follow(dynamic_cast<AdapterLayer&>(first).gate_);
+    }
+  }
+
+  /// Trains what the supervision policy lets train in this stage.
+  void begin_stage(Index stage) override {
+    if constexpr (V::Supervision::enabled) {
+      constexpr auto& stages = V::Supervision::stages;
+      expect(stage >= 0 && stage < std::ssize(stages), "{}: stage {} of {}", name_, stage,
+             stages.size());
+      stage_ = stages[static_cast<std::size_t>(stage)];
+      gate_.begin_stage(stage_);
+      set_branches(active_, frozen_);
+    }
   }
 
   /// Ends a task: its router, where routers are per task, never changes again, nor do the branches
@@ -162,6 +192,7 @@ class AdapterLayer final : public AnyAdapter<B> {
       activity_.assign(activity_.size(), 0.0);
       observed_ = 0;
     }
+    begin_stage(0);
   }
 
   /// W += s B^T A: what the adapter does, added to the weight that it stands beside. Throws `Error`
@@ -213,7 +244,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   }
 
   bool needs_every_token() const override {
-    return V::Balance::enabled || V::Granularity::every_token;
+    return V::Balance::enabled || V::Supervision::enabled || V::Granularity::every_token;
   }
 
   /// The branches in use.
@@ -256,6 +287,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     for (std::size_t i = 2; i < fixed; ++i) last_activity_[i - 2] = std::bit_cast<double>(s[i]);
     gate_.restore(s.subspan(fixed));
     if constexpr (transformed) transform_.restore(gate_.routers());
+    begin_stage(0);
   }
 
  private:
@@ -288,14 +320,22 @@ class AdapterLayer final : public AnyAdapter<B> {
   void set_branches(BranchSet active, BranchSet frozen) {
     active_ = active;
     frozen_ = frozen;
-    for (Index i = 0; i < capacity; ++i) {
-      parameters_->set_trainable(*b_[static_cast<std::size_t>(i)], gate::has(tunable(), i));
+    const BranchSet training = stage_.bank ? tunable() : 0;
+    for (std::size_t i = 0; i < b_.size(); ++i) {
+      parameters_->set_trainable(*b_[i], gate::has(training, static_cast<Index>(i)));
+    }
+    if constexpr (own_branches || V::Supervision::enabled) {
+      for (std::size_t i = 0; i < a_.size(); ++i) {
+        const bool own = own_branches && !shared;
+        parameters_->set_trainable(*a_[i],
+                                   own ? gate::has(training, static_cast<Index>(i)) : stage_.bank);
+      }
     }
   }
 
   BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
     expect_sequences(routing, x.rows(), name_);
-    if constexpr (V::per_task_router) {
+    if (V::per_task_router || (V::labelled && routing.supervise)) {
       expect(std::ssize(routing.tasks) == routing.sequences->count(),
              "{}: expected a task for each of {} sequences, found {}", name_,
              routing.sequences->count(), routing.tasks.size());
@@ -356,7 +396,7 @@ class AdapterLayer final : public AnyAdapter<B> {
       if constexpr (!fused && per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
     if constexpr (fused) {
-      if (any_trainable(a_)) {
+      if (any_trainable(a_) || gate_.trains()) {
         const auto sink = stack_gradient(a_, V::a_rows + capacity);
         backend.skinny_outer(ddown, step.x.value(), T(1), sink.view, sink.add, Chosen{});
       }
@@ -402,6 +442,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   Transform transform_;
   BranchSet active_ = 0;
   BranchSet frozen_ = 0;
+  Stage stage_ = V::Supervision::stages.front();
   std::vector<double> activity_, last_activity_;
   Index observed_ = 0;
 };

@@ -52,6 +52,10 @@ Method<B> method_of() {
                                                       hyper, random);
                      }
                    }};
+  if constexpr (requires { typename V::Supervision; }) {
+    method.stages.clear();
+    for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);
+  }
   if constexpr (requires { typename V::template Ffn<B>; }) {
     method.make_ffn = [](ParameterSet<B>& parameters, const FfnLinears<B>& linears,
                          const Hyper& hyper, const Random& random) -> std::unique_ptr<AnyFfn<B>> {

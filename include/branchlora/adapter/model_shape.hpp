@@ -60,13 +60,22 @@ inline constexpr ModelShape llava_13b = llama_shape("llava-1.5-13b", 40, 5120, 1
 /// The models that programs know by name.
 inline constexpr std::array model_shapes{llava_7b, llava_13b};
 
+/// Whether `V` has one router for each block, which counts with another linear of it, the first.
+template <class V>
+constexpr bool routed_elsewhere(const LinearShape& linear) {
+  return requires { V::Router::per_block; }
+  &&linear.name != "q";
+}
+
 /// Trainable parameters of `V` beside one linear of a model.
 template <Priced V>
 constexpr Parameters parameters(const LinearShape& linear) {
   if constexpr (requires { V::parameters(linear); }) {
     return V::parameters(linear);
   } else {
-    return V::parameters(linear.d_in, linear.d_out);
+    Parameters p = V::parameters(linear.d_in, linear.d_out);
+    if (routed_elsewhere<V>(linear)) p.router = 0;
+    return p;
   }
 }
 
@@ -76,7 +85,14 @@ constexpr Flops flops(const LinearShape& linear, std::int64_t tokens, std::int64
   if constexpr (requires { V::flops(linear, tokens, sequences); }) {
     return V::flops(linear, tokens, sequences);
   } else {
-    return V::flops(linear.d_in, linear.d_out, tokens, sequences);
+    Flops f = V::flops(linear.d_in, linear.d_out, tokens, sequences);
+    if constexpr (requires { V::Router::per_block; }) {
+      const std::int64_t routed = V::Granularity::per_sequence ? sequences : tokens;
+      const std::int64_t route =
+          routed_elsewhere<V>(linear) ? 2 * routed * linear.d_in * V::gate_rows : 0;
+      f.adapter += {-route, -2 * route};
+    }
+    return f;
   }
 }
 

@@ -90,6 +90,9 @@ class DecoderBlock {
     } else {
       for (auto* linear : {&gate_, &up_, &down_}) linear->attach(method, hyper, random);
     }
+    for_each_linear([&](AdaptedLinear<B>& linear) {
+      if (&linear != &q_ && linear.adapter() != nullptr) linear.adapter()->follow(*q_.adapter());
+    });
   }
 
   /// Whether what follows the attention may be done for some rows alone.

@@ -23,6 +23,9 @@ struct Gates {
   const std::int32_t* unit_of = nullptr;  ///< The unit of each token; null: itself.
   const Sequences* sequences = nullptr;
   std::span<const std::int32_t> tasks;
+  /// The task of each unit, where supervision asks for it; null: it does not.
+  const std::int32_t* labels = nullptr;
+  bool task_known = false;  ///< Whether the labels are the choice.
 
   BRANCHLORA_HD Index unit(Index token) const {
     return unit_of == nullptr ? token : Index{unit_of[token]};

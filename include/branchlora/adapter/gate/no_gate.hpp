@@ -24,6 +24,7 @@ class NoGate {
          const Hyper& /*hyper*/, const Random& /*random*/) {}
 
   void end_task() {}
+  bool trains() const { return false; }
   Index routers() const { return 0; }
   BranchSet allowed(Index /*task*/) const { return 1; }
   std::vector<std::uint64_t> state() const { return {}; }

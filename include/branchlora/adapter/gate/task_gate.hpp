@@ -86,6 +86,14 @@ class TaskGate {
     for (Task& task : tasks_) parameters_->set_trainable(*task.embedding, false);
   }
 
+  /// Whether any of its parameters trains.
+  bool trains() const {
+    if (map_ != nullptr && map_->trainable) return true;
+    for (const Task& task : tasks_) {
+      if (task.embedding->trainable) return true;
+    }
+    return bias_ != nullptr && bias_->trainable;
+  }
   /// How many tasks have begun.
   Index routers() const { return std::ssize(tasks_); }
   /// The branches that `task` may choose.

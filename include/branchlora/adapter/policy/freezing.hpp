@@ -46,7 +46,9 @@ struct Freezing;
 
 /// Asks for `Activity`, what is measured while a task trains; `choose(activity, tunable)`, the
 /// branches of `tunable` to freeze when it ends, with the activity of every branch; and `count`,
-/// the most that `choose` returns at once (0: it never freezes).
+/// the most that it freezes by activity (0: it asks for none). A policy with a member
+/// `own_branch` gives every task a branch: branch t is in use from the beginning of task t on, and
+/// where each has an A of its own, it trains and freezes with its B.
 template <class P>
 concept FreezingPolicy = PolicyOf<P, category::Freezing> &&
     requires(std::span<const double> activity, BranchSet tunable) {
@@ -95,6 +97,20 @@ struct MostActive {
     return most_active(activity, tunable, K);
   }
   bool operator==(const MostActive&) const = default;
+};
+
+/// Branch t trains in task t and is frozen when it ends: a bank of one adapter a task. Tasks that
+/// begin without an end between them train their branches side by side.
+struct OwnBranch {
+  using Category = category::Freezing;
+  using Activity = activity::MeanWeight;
+  static constexpr int count = 0;
+  static constexpr bool own_branch = true;
+  static constexpr std::string_view name() { return "freezing::OwnBranch"; }
+  static constexpr BranchSet choose(std::span<const double> /*activity*/, BranchSet tunable) {
+    return tunable;
+  }
+  bool operator==(const OwnBranch&) const = default;
 };
 
 }  // namespace freezing

@@ -15,6 +15,17 @@ namespace category {
 struct Gating;
 }
 
+template <class P>
+concept UnbiasedGating = requires(const double* in, BranchSet allowed, double* out,
+                                  std::int32_t* chosen) {
+  P::template forward<2, 1>(in, allowed, out, out, chosen);
+};
+template <class P>
+concept BiasedGating = requires(const double* in, BranchSet allowed, double* out,
+                                std::int32_t* chosen) {
+  P::template forward<2, 1>(in, in, allowed, out, out, chosen);
+};
+
 /// Asks for the two bodies that make one gate vector, for N branches of which K are chosen. They
 /// allocate nothing and run on host and device alike:
 ///
@@ -22,10 +33,12 @@ struct Gating;
 ///   (zero where not chosen or not allowed), the K chosen branches, and N scalars of its own;
 /// - `backward<N, K>(saved, weights, chosen, dweights, dlogits)` writes all of dlogits and reads
 ///   dweights of the chosen branches only.
+///
+/// A `BiasedGating` is given a bias of each branch too, after the logits, which nothing trains.
 template <class P>
 concept GatingPolicy = PolicyOf<P, category::Gating> &&
-    requires(const double* in, BranchSet allowed, double* out, std::int32_t* chosen) {
-  P::template forward<2, 1>(in, allowed, out, out, chosen);
+    (UnbiasedGating<P> || BiasedGating<P>)&&requires(const double* in, double* out,
+                                                     const std::int32_t* chosen) {
   P::template backward<2, 1>(in, in, chosen, in, out);
 };
 
@@ -123,6 +136,93 @@ struct RankPrefix {
   }
 
   bool operator==(const RankPrefix&) const = default;
+};
+
+/// The best branch alone, with weight 1. No gradient reaches the scores.
+struct Argmax {
+  using Category = category::Gating;
+  /// The router learns from supervision or not at all.
+  static constexpr bool needs_supervision = true;
+  static constexpr std::string_view name() { return "gating::Argmax"; }
+
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* /*saved*/, T* weights,
+                                    std::int32_t* chosen) {
+    gate::top_k<N, 1>(logits, allowed, chosen);
+    gate::only<N, K>(chosen[0], weights, chosen);
+  }
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void backward(const T* /*saved*/, const T* /*weights*/,
+                                     const std::int32_t* /*chosen*/, const T* /*dweights*/,
+                                     T* dlogits) {
+    for (Index i = 0; i < N; ++i) dlogits[i] = T(0);
+  }
+
+  bool operator==(const Argmax&) const = default;
+};
+
+/// The largest of g = sigmoid(scores) + bias, divided by their sum: the weights of a token sum to
+/// 1. The bias is part of the weight, not of the choice alone. SMoRA's.
+struct SigmoidRenormalised {
+  using Category = category::Gating;
+  static constexpr std::string_view name() { return "gating::SigmoidRenormalised"; }
+
+  /// Saves sigmoid' / sum.
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void forward(const T* logits, const T* bias, BranchSet allowed, T* saved,
+                                    T* weights, std::int32_t* chosen) {
+    for (Index i = 0; i < N; ++i) saved[i] = math::sigmoid(logits[i]) + bias[i];
+    const T sum = gate::shares<N, K>(saved, allowed, weights, chosen);
+    for (Index i = 0; i < N; ++i) {
+      const T p = math::sigmoid(logits[i]);
+      saved[i] = gate::has(allowed, i) ? p * (T(1) - p) / sum : T(0);
+    }
+  }
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void backward(const T* saved, const T* weights, const std::int32_t* chosen,
+                                     const T* dweights, T* dlogits) {
+    T dot = 0;
+    for (Index k = 0; k < K; ++k) dot += weights[chosen[k]] * dweights[chosen[k]];
+    for (Index i = 0; i < N; ++i) dlogits[i] = T(0);
+    for (Index k = 0; k < K; ++k) {
+      dlogits[chosen[k]] = saved[chosen[k]] * (dweights[chosen[k]] - dot);
+    }
+  }
+
+  bool operator==(const SigmoidRenormalised&) const = default;
+};
+
+/// The same with g = softmax(scores) + bias, over all allowed branches.
+struct SoftmaxRenormalised {
+  using Category = category::Gating;
+  static constexpr std::string_view name() { return "gating::SoftmaxRenormalised"; }
+
+  /// Saves softmax / sum.
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void forward(const T* logits, const T* bias, BranchSet allowed, T* saved,
+                                    T* weights, std::int32_t* chosen) {
+    gate::softmax<N>(logits, allowed, saved);
+    for (Index i = 0; i < N; ++i) saved[i] += bias[i];
+    const T sum = gate::shares<N, K>(saved, allowed, weights, chosen);
+    gate::softmax<N>(logits, allowed, saved);
+    for (Index i = 0; i < N; ++i) saved[i] /= sum;
+  }
+  template <Index N, Index K, class T>
+  BRANCHLORA_HD static void backward(const T* saved, const T* weights, const std::int32_t* chosen,
+                                     const T* dweights, T* dlogits) {
+    T dot = 0;
+    T total = 0;
+    T mean = 0;
+    for (Index k = 0; k < K; ++k) dot += weights[chosen[k]] * dweights[chosen[k]];
+    for (Index k = 0; k < K; ++k) mean += saved[chosen[k]] * (dweights[chosen[k]] - dot);
+    for (Index i = 0; i < N; ++i) total += saved[i];
+    for (Index i = 0; i < N; ++i) dlogits[i] = -saved[i] / total * mean;
+    for (Index k = 0; k < K; ++k) {
+      dlogits[chosen[k]] += saved[chosen[k]] * (dweights[chosen[k]] - dot);
+    }
+  }
+
+  bool operator==(const SoftmaxRenormalised&) const = default;
 };
 
 }  // namespace gating

@@ -17,7 +17,8 @@ namespace category {
 struct Init;
 }
 
-/// Asks for `draw(random, i, fan_in)`: element `i` of an A with `fan_in` columns.
+/// Asks for `draw(random, i, fan_in)`: element `i` of an A with `fan_in` columns. One that says how
+/// a linear router starts as well has a `draw_router` of the same form.
 template <class P>
 concept InitPolicy = PolicyOf<P, category::Init> && requires(const Random& random) {
   { P::draw(random, std::uint64_t{0}, Index{1}) } -> std::same_as<double>;
@@ -55,6 +56,19 @@ struct Gaussian {
     return 0.01 * random.normal(i);
   }
   bool operator==(const Gaussian&) const = default;
+};
+
+/// A and routers ~ N(0, 0.02^2), as in MoLoRA's code.
+struct GaussianAll {
+  using Category = category::Init;
+  static constexpr std::string_view name() { return "init::GaussianAll"; }
+  static double draw(const Random& random, std::uint64_t i, Index /*fan_in*/) {
+    return 0.02 * random.normal(i);
+  }
+  static double draw_router(const Random& random, std::uint64_t i, Index fan_in) {
+    return draw(random, i, fan_in);
+  }
+  bool operator==(const GaussianAll&) const = default;
 };
 
 }  // namespace init

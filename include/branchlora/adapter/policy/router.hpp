@@ -14,6 +14,8 @@ template <Backend B, class V>
 class NoGate;
 template <Backend B, class V>
 class LinearGate;
+template <Backend B, class V>
+class BlockGate;
 
 namespace router {
 struct None;
@@ -73,6 +75,19 @@ struct Linear {
   static std::string name() { return fmt::format("router::Linear<{}>", Granularity::name()); }
   static constexpr int rows(int branches) { return branches; }
   bool operator==(const Linear&) const = default;
+};
+
+/// One `Inner` router for all linears of a decoder block, which reads the input of the first. It
+/// needs a gating that sends no gradient back, since the gates of all linears come from one.
+template <RouterPolicy Inner>
+struct PerBlock : Inner {
+  static_assert(!Inner::per_task && Inner::rows(1) > 0,
+                "The router inside PerBlock must be one router for all tasks.");
+  template <class B, class V>
+  using Gate = BlockGate<B, V>;
+  static constexpr bool per_block = true;
+  static std::string name() { return fmt::format("router::PerBlock<{}>", Inner::name()); }
+  bool operator==(const PerBlock&) const = default;
 };
 
 /// A new `Inner` router for each task; the routers of earlier tasks are kept and never change. At
