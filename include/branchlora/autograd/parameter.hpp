@@ -19,6 +19,7 @@ struct Parameter {
   MatrixView<T> value;
   MatrixView<T> grad;
   bool trainable = false;
+  bool constant = false;       ///< Whether nothing ever trains it, though it belongs to an adapter.
   bool has_grad = false;       ///< Whether `grad` holds this step's gradient.
   double learning_rate = 1.0;  ///< A factor on the optimiser's learning rate.
   bool decays = true;          ///< Whether weight decay applies.

@@ -175,7 +175,8 @@ RunResult record_of(const Learner<B>& learner, std::span<const TaskData<B>> task
   result.step_ms = 1e3 * seconds / static_cast<double>(o.steps * std::ssize(tasks));
   for (const auto& p : learner.model.parameters()) {
     const bool base = p.name.starts_with("projector.") && o.projector_rate <= 0;
-    if (detail::is_learned(p) && !base) result.trainable += p.value.size();
+    if (p.constant || base || !detail::is_learned(p)) continue;
+    result.trainable += p.value.size();
     if (p.name.find(".router") != std::string::npos) result.router += p.value.size();
   }
   return result;

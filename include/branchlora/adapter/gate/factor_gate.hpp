@@ -187,6 +187,7 @@ class FactorGate {
     nn::fill_uniform(parameters, router, random,
                      1.0 / std::sqrt(static_cast<double>(router.value.cols)));
     parameters.set_trainable(router, V::scored);
+    router.constant = !V::scored;
   }
 
   /// W_A and W_B below it, or their gradients.

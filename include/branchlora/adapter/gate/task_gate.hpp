@@ -60,10 +60,12 @@ class TaskGate {
       map_ = &parameters.add(name + ".router.shared", capacity, width_);
       nn::fill_uniform(parameters, *map_, random, Router::gain * bound);
       parameters.set_trainable(*map_, !Router::drawn);
+      map_->constant = Router::drawn;
       if constexpr (Router::bias) {
         bias_ = &parameters.add(name + ".router.shared.bias", 1, capacity);
         nn::fill_uniform(parameters, *bias_, random, bound);
         parameters.set_trainable(*bias_, !Router::drawn);
+        bias_->constant = Router::drawn;
       }
     }
   }
