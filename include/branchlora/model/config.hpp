@@ -4,7 +4,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "branchlora/autograd/op/rope.hpp"
 #include "branchlora/core/matrix.hpp"
+
+namespace branchlora::op {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RopeScaling, factor, original, low, high)
+
+}  // namespace branchlora::op
 
 namespace branchlora::model {
 
@@ -12,7 +19,7 @@ namespace branchlora::model {
 /// (overlapping where the kernel is larger, which makes the embedding a short convolution), and
 /// `merge` x `merge` neighbouring outputs become one token of the language model.
 struct VisionConfig {
-  Index image = 48;
+  Index image = 48;  ///< Pixels a side; 0: there is no tower, and the model reads text alone.
   Index kernel = 8;
   Index stride = 6;
   Index width = 128;
@@ -21,19 +28,46 @@ struct VisionConfig {
   Index hidden = 512;
   Index merge = 2;
   double epsilon = 1e-5;
+  bool raw_pixels = true;  ///< Pixels come from 0 to 255 and are read as -1 to 1; else as they are.
+  bool patch_bias = true;  ///< The patches' embedding has a bias.
+  bool class_token = false;  ///< A learned row before the patches, dropped at the end (CLIP).
+  bool pre_norm = false;     ///< A layer norm before the first block (CLIP).
+  bool quick_gelu = false;   ///< The blocks use CLIP's form of the GELU.
+  bool last_norm = true;     ///< A layer norm after the last block.
 
+  constexpr bool present() const { return image > 0; }
   /// Patches along a side. The image is padded by equal borders of grey where patches overlap it.
   constexpr Index side() const { return image / stride; }
   constexpr Index patches() const { return side() * side(); }
   constexpr Index patch_size() const { return kernel * kernel * 3; }
+  /// Rows of one image within the tower.
+  constexpr Index rows() const { return patches() + (class_token ? 1 : 0); }
   /// Tokens of one image in the language model.
   constexpr Index tokens() const { return patches() / (merge * merge); }
   /// Width of such a token before the projector.
   constexpr Index feature_width() const { return width * merge * merge; }
 
   bool operator==(const VisionConfig&) const = default;
-  NLOHMANN_DEFINE_TYPE_INTRUSIVE(VisionConfig, image, kernel, stride, width, layers, heads, hidden,
-                                 merge, epsilon)
+
+  /// f(name, field, later) on every field of c; files older than a `later` one lack it.
+  template <class Config, class F>
+  static void each_field(Config& c, F f) {
+    f("image", c.image, false);
+    f("kernel", c.kernel, false);
+    f("stride", c.stride, false);
+    f("width", c.width, false);
+    f("layers", c.layers, false);
+    f("heads", c.heads, false);
+    f("hidden", c.hidden, false);
+    f("merge", c.merge, false);
+    f("epsilon", c.epsilon, false);
+    f("raw_pixels", c.raw_pixels, true);
+    f("patch_bias", c.patch_bias, true);
+    f("class_token", c.class_token, true);
+    f("pre_norm", c.pre_norm, true);
+    f("quick_gelu", c.quick_gelu, true);
+    f("last_norm", c.last_norm, true);
+  }
 };
 
 /// A LLaMA-style decoder.
@@ -47,15 +81,67 @@ struct DecoderConfig {
   Index length = 256;  ///< Positions that there can be.
   double rope_base = 10000.0;
   double epsilon = 1e-6;
+  Index head = 0;                  ///< Width of a head; 0: the heads divide the width.
+  bool tied = true;                ///< The output layer is the table of embeddings.
+  bool scaled_embeddings = true;   ///< Embeddings enter times the square root of the width.
+  op::RopeScaling rope_scaling{};  ///< How positions are stretched over longer texts.
 
-  constexpr Index head_size() const { return width / heads; }
+  constexpr Index head_size() const { return head > 0 ? head : width / heads; }
 
   bool operator==(const DecoderConfig&) const = default;
-  NLOHMANN_DEFINE_TYPE_INTRUSIVE(DecoderConfig, vocabulary, width, layers, heads, kv_heads, hidden,
-                                 length, rope_base, epsilon)
+
+  /// f(name, field, later) on every field of c; files older than a `later` one lack it.
+  template <class Config, class F>
+  static void each_field(Config& c, F f) {
+    f("vocabulary", c.vocabulary, false);
+    f("width", c.width, false);
+    f("layers", c.layers, false);
+    f("heads", c.heads, false);
+    f("kv_heads", c.kv_heads, false);
+    f("hidden", c.hidden, false);
+    f("length", c.length, false);
+    f("rope_base", c.rope_base, false);
+    f("epsilon", c.epsilon, false);
+    f("head", c.head, true);
+    f("tied", c.tied, true);
+    f("scaled_embeddings", c.scaled_embeddings, true);
+    f("rope_scaling", c.rope_scaling, true);
+  }
 };
 
-/// Vision tower, two-layer projector and decoder.
+/// Takes any field. Named, since nvcc refuses lambdas in a concept.
+struct AnyField {
+  template <class T>
+  void operator()(const char* /*name*/, T& /*field*/, bool /*later*/) const {}
+};
+
+/// Sizes that list their fields.
+template <class Config>
+concept Sizes = requires(Config& c) {
+  Config::each_field(c, AnyField{});
+};
+
+/// Every field by its name, of the later ones only those that are not as usual: what older files
+/// say stays what they would say.
+template <Sizes Config>
+void to_json(nlohmann::json& json, const Config& config) {
+  json = nlohmann::json::object();
+  Config::each_field(config, [&](const char* name, auto& field, bool) { json[name] = field; });
+  const Config usual;
+  Config::each_field(usual, [&](const char* name, auto& field, bool later) {
+    if (later && json[name] == nlohmann::json(field)) json.erase(name);
+  });
+}
+
+/// What `to_json` wrote. Throws nlohmann's exception if a field is missing or of another type.
+template <Sizes Config>
+void from_json(const nlohmann::json& json, Config& config) {
+  Config::each_field(config, [&](const char* name, auto& field, bool later) {
+    if (!later || json.contains(name)) json.at(name).get_to(field);
+  });
+}
+
+/// Vision tower, two-layer projector and decoder; without the first two, the decoder alone.
 struct ModelConfig {
   VisionConfig vision;
   DecoderConfig decoder;

@@ -91,7 +91,7 @@ inline Dataset encode(std::span<const data::Sample> samples, data::ImageStore& s
 
 /// The example of a sample without its answers, for generation. Of several turns the last is asked.
 inline Example question(const Example& example) {
-  return {example.image, example.task, {{example.turns.back().prompt, {}}}};
+  return {example.image, example.task, {{example.turns.back().prompt, {}}}, example.image_at};
 }
 
 }  // namespace branchlora::model

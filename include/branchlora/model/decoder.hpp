@@ -124,8 +124,8 @@ class DecoderBlock {
   std::unique_ptr<AnyFfn<B>> ffn_;  ///< In place of the block's own, or null.
 };
 
-/// The decoder with tied word embeddings. Embeddings are scaled by the square root of the width on
-/// the way in.
+/// The decoder. As its configuration says, the table of word embeddings is its output layer too,
+/// and embeddings are scaled by the square root of the width on the way in.
 template <Backend B>
 class Decoder {
  public:
@@ -135,9 +135,12 @@ class Decoder {
       : config_(config),
         parameters_(&parameters),
         embedding_(&parameters.add("decoder.embedding", config.vocabulary, config.width)),
+        head_(config.tied ? embedding_
+                          : &parameters.add("decoder.head", config.vocabulary, config.width)),
         norm_(parameters, "decoder.norm", config.width, config.epsilon),
-        rope_(parameters.backend(), config.length, config.head_size(), config.rope_base) {
-    expect(config.heads * config.head_size() == config.width,
+        rope_(parameters.backend(), config.length,
+              op::rope_frequencies(config.head_size(), config.rope_base, config.rope_scaling)) {
+    expect(config.head > 0 || config.heads * config.head_size() == config.width,
            "decoder: {} heads do not divide the width {}", config.heads, config.width);
     for (Index i = 0; i < config.layers; ++i) {
       blocks_.emplace_back(parameters, "decoder.block." + std::to_string(i), config);
@@ -146,16 +149,19 @@ class Decoder {
 
   /// Random weights; the layers that close a residual branch start smaller, by 1 / sqrt(2 layers).
   void initialize(const Random& random) {
-    nn::fill_normal(*parameters_, *embedding_, random,
-                    1.0 / std::sqrt(static_cast<double>(config_.width)));
+    for (auto* table : {embedding_, head_}) {
+      nn::fill_normal(*parameters_, *table, random,
+                      1.0 / std::sqrt(static_cast<double>(config_.width)));
+    }
     const double closing = 1.0 / std::sqrt(2.0 * static_cast<double>(config_.layers));
     for (auto& block : blocks_) block.initialize(random, closing);
   }
 
   /// The embeddings of token ids, tokens x width.
   Var<T> embed(Tape<B>& tape, std::span<const std::int32_t> ids) const {
-    return op::gather(tape, tape.parameter(*embedding_), ids,
-                      static_cast<T>(std::sqrt(static_cast<double>(config_.width))));
+    const double scale =
+        config_.scaled_embeddings ? std::sqrt(static_cast<double>(config_.width)) : 1.0;
+    return op::gather(tape, tape.parameter(*embedding_), ids, static_cast<T>(scale));
   }
 
   /// Hidden states before the last norm, tokens x width, or kept rows x width. Rows that are not
@@ -178,7 +184,7 @@ class Decoder {
 
   /// The scores of every word for each row of x, as if x were hidden states: rows x vocabulary.
   Var<T> scores(Tape<B>& tape, Var<T> x) const {
-    return op::linear(tape, norm_(tape, x), tape.parameter(*embedding_));
+    return op::linear(tape, norm_(tape, x), tape.parameter(*head_));
   }
 
   /// Adds the adapters of a method.
@@ -194,7 +200,7 @@ class Decoder {
 
   /// Makes every base weight trainable, or freezes them all and packs them.
   void set_base_trainable(bool trainable, Storage storage = Storage::full) {
-    parameters_->set_trainable(*embedding_, trainable);
+    for (auto* table : {embedding_, head_}) parameters_->set_trainable(*table, trainable);
     norm_.set_trainable(trainable);
     for (auto& block : blocks_) {
       block.for_each_norm([&](auto& norm) { norm.set_trainable(trainable); });
@@ -215,6 +221,7 @@ class Decoder {
   DecoderConfig config_;
   ParameterSet<B>* parameters_;
   Parameter<T>* embedding_;
+  Parameter<T>* head_;  ///< Of the output; the same one where they are tied.
   std::vector<DecoderBlock<B>> blocks_;
   nn::RmsNorm<B> norm_;
   op::RopeTable<B> rope_;

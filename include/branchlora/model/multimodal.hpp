@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,7 +31,8 @@ struct FeatureBank {
 };
 
 /// Vision tower, projector and decoder, with adapters on every linear layer of the decoder once
-/// they are attached. Not movable: its layers refer to its parameters.
+/// they are attached. Where the configuration has no tower it is the decoder alone, and everything
+/// below is about text. Not movable: its layers refer to its parameters.
 template <Backend B>
 class Multimodal {
  public:
@@ -39,8 +41,8 @@ class Multimodal {
   Multimodal(B& backend, const ModelConfig& config)
       : config_(config),
         parameters_(backend),
-        vision_(parameters_, config.vision),
-        projector_(parameters_, config),
+        vision_(if_seen<VisionTower<B>>(config.vision)),
+        projector_(if_seen<Projector<B>>(config)),
         decoder_(parameters_, config.decoder) {
     expect(config.vision.side() % config.vision.merge == 0,
            "model: {} patches a side can not be merged by {}", config.vision.side(),
@@ -51,24 +53,25 @@ class Multimodal {
 
   /// Random weights everywhere.
   void initialize(const Random& random) {
-    vision_.initialize(random);
-    projector_.initialize(random);
+    if (vision_) vision_->initialize(random);
+    if (projector_) projector_->initialize(random);
     decoder_.initialize(random);
   }
 
   /// Makes the base trainable as a whole (pretraining).
   void train_base() {
-    vision_.set_trainable(true);
-    projector_.for_each_layer([](auto& layer) { layer.set_trainable(true); });
+    if (vision_) vision_->set_trainable(true);
+    if (projector_) projector_->for_each_layer([](auto& layer) { layer.set_trainable(true); });
     decoder_.set_base_trainable(true);
   }
 
   /// Freezes tower and decoder, holding the decoder's weights as `storage` says, and leaves the
   /// projector trainable at `projector_rate` times the learning rate (0: frozen too).
   void freeze_base(Storage storage, double projector_rate) {
-    vision_.set_trainable(false);
     decoder_.set_base_trainable(false, storage);
-    projector_.for_each_layer([&](auto& layer) {
+    if (!config_.vision.present()) return;
+    vision_->set_trainable(false);
+    projector_->for_each_layer([&](auto& layer) {
       if (projector_rate > 0) {
         layer.set_trainable(true);
         for (auto* p : {&layer.weight(), layer.bias()}) p->learning_rate = projector_rate;
@@ -93,7 +96,7 @@ class Multimodal {
 
   /// The features of images given as patches (images * patches rows).
   Var<T> features(Tape<B>& tape, Var<T> patches, const Sequences& images) const {
-    return vision_(tape, patches, images);
+    return (*vision_)(tape, patches, images);
   }
 
   /// The features of `count` images, `chunk` at a time; `rgb(i)` is the pixels of image i.
@@ -111,13 +114,13 @@ class Multimodal {
       Sequences images;
       std::vector<T> host(static_cast<std::size_t>(n * c.patches() * c.patch_size()));
       for (Index i = 0; i < n; ++i) {
-        images.push(c.patches());
+        images.push(c.rows());
         unfold<T>(rgb(first + i), c,
                   {host.data() + i * c.patches() * c.patch_size(), c.patches(), c.patch_size()});
       }
       T* patches = tape.upload(std::span<const T>(host));
       const Var<T> x = tape.constant({patches, n * c.patches(), c.patch_size()});
-      parameters_.backend().copy(vision_(tape, x, images).value(),
+      parameters_.backend().copy(features(tape, x, images).value(),
                                  bank.all().middle_rows(first * c.tokens(), n * c.tokens()));
     }
     tape.reset();
@@ -157,7 +160,8 @@ class Multimodal {
   ParameterSet<B>& parameters() { return parameters_; }
   const ParameterSet<B>& parameters() const { return parameters_; }
   Decoder<B>& decoder() { return decoder_; }
-  Projector<B>& projector() { return projector_; }
+  /// The projector of a model that has one.
+  Projector<B>& projector() { return *projector_; }
   const ModelConfig& config() const { return config_; }
 
  private:
@@ -165,17 +169,25 @@ class Multimodal {
     expect(batch.longest() <= config_.decoder.length,
            "model: a sequence of {} tokens, but positions for {}", batch.longest(),
            config_.decoder.length);
-    const Var<T> x = op::interleave(tape, projector_(tape, features),
-                                    decoder_.embed(tape, batch.text), batch.order);
+    expect(config_.vision.present() || batch.images.empty(),
+           "model: {} pictures for a model that reads text alone", batch.images.size());
+    Var<T> x = decoder_.embed(tape, batch.text);
+    if (projector_) x = op::interleave(tape, (*projector_)(tape, features), x, batch.order);
     pass.sequences = &batch.sequences;
     pass.positions = tape.upload(std::span<const std::int32_t>(batch.positions));
     return decoder_(tape, x, pass);
   }
 
+  template <class Part, class Config>
+  std::optional<Part> if_seen(const Config& config) {
+    if (!config_.vision.present()) return {};
+    return Part(parameters_, config);
+  }
+
   ModelConfig config_;
   mutable ParameterSet<B> parameters_;
-  VisionTower<B> vision_;
-  Projector<B> projector_;
+  std::optional<VisionTower<B>> vision_;
+  std::optional<Projector<B>> projector_;
   Decoder<B> decoder_;
 };
 
