@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "branchlora/continual/joint.hpp"
@@ -35,18 +36,26 @@ struct Settings {
   int jobs = 1;
   Index limit = 0;  ///< Test questions of each task at most; 0: all.
   bool resume = false;
-  std::pair<int, int> share{1, 1};  ///< Which of how many processes this is, from 1.
+  std::pair<int, int> share{1, 1};  ///< Which of how many parts of the work is done, from 1.
   std::string phase = "all";        ///< What to do: "search", "train", or "all" and the table.
   bool smoke = false;
   bool bfloat16 = false;
   continual::Options options;
 };
 
-/// One cell of work: a row and a seed.
+/// One cell of work: a row with a seed or a learning rate.
 struct Job {
   const Row* row;
   continual::Options options;
+  std::string title;
   std::string name;  ///< Of its files.
+};
+
+/// Jobs, and what came of them where that is known.
+struct Work {
+  std::filesystem::path folder;  ///< Of the records.
+  std::vector<Job> jobs;
+  std::vector<Results> results;
 };
 
 std::string file_name(std::string text) {
@@ -57,8 +66,7 @@ std::string file_name(std::string text) {
   return text;
 }
 
-Tasks load_tasks(const Settings& s, const continual::Base& base) {
-  Backend backend(s.jobs);
+Tasks load_tasks(const Settings& s, const continual::Base& base, Backend& backend) {
   continual::Preparation<Backend> preparation(backend, base);
   Tasks tasks;
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
@@ -153,152 +161,199 @@ void write_records(const Results& results, const std::filesystem::path& folder,
   }
 }
 
-/// Whether job `i` is this process's, of those that share the work.
-bool is_ours(const Settings& s, std::size_t i) {
-  return static_cast<int>(i % static_cast<std::size_t>(s.share.second)) + 1 == s.share.first;
-}
-
 Index steps_of(const Job& job, std::size_t tasks) {
   return job.row->protocol == Protocol::zero_shot ? 0
                                                   : job.options.steps * static_cast<Index>(tasks);
 }
 
-/// The learning rate of each row that is trained: the best final mean on held-out training samples,
-/// with one seed and `search_steps` steps a task. Every row has the same choice.
-std::vector<double> choose_rates(const Settings& s, const std::vector<const Row*>& rows,
-                                 const continual::Base& base, const Tasks& tasks) {
-  const Tasks held_out = continual::hold_out<Backend>(tasks);
-  std::vector<Job> jobs;
-  for (const Row* row : rows) {
-    if (row->protocol == Protocol::zero_shot) continue;
-    for (const double rate : s.search) {
-      Job job{row, s.options, fmt::format("{}-rate-{}", file_name(row->name), rate)};
-      job.options.hyper = row->hyper;
-      job.options.rate = rate;
-      job.options.steps = s.search_steps;
-      jobs.push_back(job);
-    }
+/// The rows that were asked for, all if none was.
+std::vector<const Row*> rows_of(const Settings& s, const std::vector<Row>& all) {
+  for (const std::string& name : s.rows) {
+    expect(std::ranges::find(all, name, &Row::name) != all.end(), "there is no row '{}'", name);
   }
-  std::vector<double> scores(jobs.size());
-  Index total = 0;
-  for (const Job& job : jobs) total += steps_of(job, tasks.size());
-  {
-    report::Progress progress(total);
-    run_all(jobs.size(), s.jobs, [&](std::size_t i) {
-      const std::string what = fmt::format("{}, rate {}", jobs[i].row->name, jobs[i].options.rate);
-      auto line = progress.start(what);
-      Results found;
-      if (s.resume) found = finished(jobs[i], s.out / "search", base, held_out);
-      if (found.empty() && (s.phase != "search" || is_ours(s, i))) {
-        found = run(jobs[i], base, held_out, {},
-                    [&](Index steps, const std::string& doing) { line.advance(steps, doing); });
-        write_records(found, s.out / "search", jobs[i].name);
-      }
-      if (!found.empty()) scores[i] = continual::acc(found.front().R);
-    });
-  }
-  if (s.phase == "search") return {};
-  std::vector<double> chosen;
-  std::span<const double> left = scores;
-  for (const Row* row : rows) {
-    if (row->protocol == Protocol::zero_shot) {
-      chosen.push_back(s.options.rate);
-      continue;
-    }
-    const auto own = left.first(s.search.size());
-    left = left.subspan(s.search.size());
-    const auto best = std::ranges::max_element(own) - own.begin();
-    chosen.push_back(s.search[static_cast<std::size_t>(best)]);
-    if (s.phase != "all") continue;
-    fmt::print("{}: learning rate {} of", row->name, chosen.back());
-    for (std::size_t k = 0; k < own.size(); ++k) fmt::print(" {} ({:.1f})", s.search[k], own[k]);
-    fmt::print("\n");
-  }
-  return chosen;
-}
-
-int run(Settings s, const std::string& title, const std::vector<Row>& all) {
-  if (s.phase == "search" && s.search.empty()) return 0;
-  if (s.smoke) {
-    s.tasks.resize(std::min<std::size_t>(s.tasks.size(), 2));
-    s.options.steps = 4;
-    s.options.observed = 32;
-    s.limit = 16;
-  }
-  if (s.search_steps == 0) s.search_steps = std::max<Index>(1, s.options.steps / 3);
-  s.options.storage = s.bfloat16 ? Storage::bfloat16 : Storage::full;
   std::vector<const Row*> rows;
   for (const Row& row : all) {
     if (s.rows.empty() || std::ranges::find(s.rows, row.name) != s.rows.end()) rows.push_back(&row);
   }
-  for (const std::string& name : s.rows) {
-    expect(std::ranges::find(all, name, &Row::name) != all.end(), "{}: there is no row '{}'", title,
-           name);
-  }
-  for (const char* folder : {"runs", "search"}) std::filesystem::create_directories(s.out / folder);
-  const auto base = continual::Base::open(s.base, s.vocabulary);
-  const Tasks tasks = load_tasks(s, base);
-  std::vector<double> rates(rows.size(), s.options.rate);
-  if (!s.search.empty()) rates = choose_rates(s, rows, base, tasks);
-  if (s.phase == "search") return 0;
+  return rows;
+}
 
-  std::vector<Job> jobs;
-  for (int seed = 1; seed <= s.seeds; ++seed) {
-    for (std::size_t r = 0; r < rows.size(); ++r) {
-      if (rows[r]->protocol == Protocol::zero_shot && seed > 1) continue;
-      Job job{rows[r], s.options, fmt::format("{}-seed-{}", file_name(rows[r]->name), seed)};
-      job.options.seed = static_cast<std::uint64_t>(seed);
-      job.options.hyper = rows[r]->hyper;
-      job.options.rate = rates[r];
-      jobs.push_back(job);
+/// The part of a study that one process does, phase by phase. Where there are others, they have to
+/// wait for each other after each phase.
+class Study {
+ public:
+  /// Loads what the phases need.
+  Study(const Settings& s, const std::vector<Row>& all, const Processes& processes)
+      : s_(s),
+        processes_(&processes),
+        rows_(rows_of(s, all)),
+        base_(continual::Base::open(s.base, s.vocabulary)),
+        backend_(s.jobs),
+        tasks_(load_tasks(s, base_, backend_)),
+        held_out_(s.search.empty() ? Tasks() : continual::hold_out<Backend>(tasks_)),
+        searched_{s.out / "search", {}, {}},
+        trained_{s.out / "runs", {}, {}} {
+    for (const Work* work : {&searched_, &trained_}) {
+      std::filesystem::create_directories(work->folder);
     }
+    for (const Row* row : rows_) {
+      if (row->protocol == Protocol::zero_shot) continue;
+      for (const double rate : s.search) {
+        Job job{row, s.options, fmt::format("{}, rate {}", row->name, rate),
+                fmt::format("{}-rate-{}", file_name(row->name), rate)};
+        job.options.hyper = row->hyper;
+        job.options.rate = rate;
+        job.options.steps = s.search_steps;
+        searched_.jobs.push_back(job);
+      }
+    }
+    searched_.results.resize(searched_.jobs.size());
   }
-  Index total = 0;
-  for (const Job& job : jobs) total += steps_of(job, tasks.size());
-  std::vector<Results> results(jobs.size());
-  const std::vector<double> zero = [&] {
-    Backend backend(s.jobs);
-    return continual::zero_shot<Backend>(backend, base, tasks, s.options);
-  }();
-  std::vector<std::string> names;
-  for (const auto& task : tasks) names.push_back(task.info.name);
-  {
+
+  /// Tries learning rates on held-out training samples, with one seed and `search_steps` steps a
+  /// task.
+  void search() {
+    run_some(searched_, held_out_, [&](std::size_t i) { return is_ours(i); });
+  }
+
+  /// Trains rows and seeds, each row with the best of its learning rates, and scores them.
+  void train() {
+    const std::vector<double> rates = choose_rates();
+    for (int seed = 1; seed <= s_.seeds; ++seed) {
+      for (std::size_t r = 0; r < rows_.size(); ++r) {
+        if (rows_[r]->protocol == Protocol::zero_shot && seed > 1) continue;
+        Job job{rows_[r], s_.options, fmt::format("{}, seed {}", rows_[r]->name, seed),
+                fmt::format("{}-seed-{}", file_name(rows_[r]->name), seed)};
+        job.options.seed = static_cast<std::uint64_t>(seed);
+        job.options.hyper = rows_[r]->hyper;
+        job.options.rate = rates[r];
+        trained_.jobs.push_back(job);
+      }
+    }
+    trained_.results.resize(trained_.jobs.size());
+    zero_ = continual::zero_shot<Backend>(backend_, base_, tasks_, s_.options);
+    run_some(trained_, tasks_, [&](std::size_t i) { return is_ours(i); });
+  }
+
+  /// Prints the table and writes the results folder.
+  void tabulate(const std::string& title) {
+    if (processes_->count > 1) read_missing(trained_, tasks_);
+    Results flat;
+    for (const Row* row : rows_) {  // a row's seeds together, in the order of the rows
+      for (std::size_t k = 0; k < 2; ++k) {
+        for (std::size_t i = 0; i < trained_.jobs.size(); ++i) {
+          const Results& results = trained_.results[i];
+          if (trained_.jobs[i].row == row && k < results.size()) flat.push_back(results[k]);
+        }
+      }
+    }
+    fmt::print("{}\n", report::to_terminal(report::comparison_table(flat)));
+    report::write_report(s_.out / title, flat);
+    fmt::print("Tables, curves and run records are in {}\n", s_.out.string());
+  }
+
+ private:
+  /// Whether job `i` belongs to the part of the work that is done here.
+  bool is_ours(std::size_t i) const {
+    return static_cast<int>(i % static_cast<std::size_t>(s_.share.second)) + 1 == s_.share.first;
+  }
+
+  /// Runs the jobs that `wanted` names and that have no results yet, and writes their records.
+  template <class Wanted>
+  void run_some(Work& work, const Tasks& tasks, Wanted wanted) {
+    std::vector<std::size_t> left;
+    Index total = 0;
+    for (std::size_t i = 0; i < work.jobs.size(); ++i) {
+      if (!wanted(i) || !work.results[i].empty()) continue;
+      left.push_back(i);
+      total += steps_of(work.jobs[i], tasks.size());
+    }
     report::Progress progress(total);
-    run_all(jobs.size(), s.jobs, [&](std::size_t i) {
-      if (!is_ours(s, i)) return;
-      const Job& job = jobs[i];
-      if (s.resume) results[i] = finished(job, s.out / "runs", base, tasks);
-      auto line = progress.start(fmt::format("{}, seed {}", job.row->name, job.options.seed));
-      if (!results[i].empty()) {
+    run_all(left.size(), s_.jobs, [&](std::size_t k) {
+      const Job& job = work.jobs[left[k]];
+      Results& results = work.results[left[k]];
+      if (s_.resume) results = finished(job, work.folder, base_, tasks);
+      auto line = progress.start(job.title);
+      if (!results.empty()) {
         line.advance(steps_of(job, tasks.size()), "finished before");
         return;
       }
-      const auto snapshot = s.out / "snapshots" / (job.name + ".safetensors");
-      if (!s.resume) std::filesystem::remove(snapshot);
-      if (job.row->protocol == Protocol::zero_shot) {
-        results[i] = {continual::zero_shot_result(zero, names, job.options)};
-      } else {
-        results[i] = run(job, base, tasks, snapshot,
-                         [&](Index steps, const std::string& what) { line.advance(steps, what); });
-      }
-      for (continual::RunResult& r : results[i]) r.zero_shot = zero;
-      write_records(results[i], s.out / "runs", job.name);
+      results = run(job, tasks, &work == &trained_,
+                    [&](Index steps, const std::string& what) { line.advance(steps, what); });
+      write_records(results, work.folder, job.name);
     });
   }
-  if (s.phase == "train") return 0;
-  Results flat;
-  for (const Row* row : rows) {  // a row's seeds together, in the order of the rows
-    for (std::size_t k = 0; k < 2; ++k) {
-      for (std::size_t i = 0; i < jobs.size(); ++i) {
-        if (jobs[i].row == row && k < results[i].size()) flat.push_back(results[i][k]);
-      }
+
+  /// Trains and scores a row. Only a run of the table keeps snapshots to go on from.
+  Results run(const Job& job, const Tasks& tasks, bool is_final,
+              const continual::Listener& listener) const {
+    if (!is_final) return study::run(job, base_, tasks, {}, listener);
+    Results results;
+    if (job.row->protocol == Protocol::zero_shot) {
+      std::vector<std::string> names;
+      for (const auto& task : tasks) names.push_back(task.info.name);
+      results = {continual::zero_shot_result(zero_, names, job.options)};
+    } else {
+      const auto snapshot = s_.out / "snapshots" / (job.name + ".safetensors");
+      if (!s_.resume) std::filesystem::remove(snapshot);
+      results = study::run(job, base_, tasks, snapshot, listener);
+    }
+    for (continual::RunResult& r : results) r.zero_shot = zero_;
+    return results;
+  }
+
+  /// Reads the records of the jobs that were not done here. Throws `Error` where another process
+  /// should have left one.
+  void read_missing(Work& work, const Tasks& tasks) const {
+    for (std::size_t i = 0; i < work.jobs.size(); ++i) {
+      if (!work.results[i].empty()) continue;
+      work.results[i] = finished(work.jobs[i], work.folder, base_, tasks);
+      expect(processes_->count == 1 || !work.results[i].empty(),
+             "{}: expected the record that another process wrote, found none: is {} a folder that "
+             "all of them see?",
+             (work.folder / work.jobs[i].name).string(), s_.out.string());
     }
   }
-  fmt::print("{}\n", report::to_terminal(report::comparison_table(flat)));
-  report::write_report(s.out / title, flat);
-  fmt::print("Tables, curves and run records are in {}\n", s.out.string());
-  return 0;
-}
+
+  /// The learning rate of each row: the one with the best final mean in the search.
+  std::vector<double> choose_rates() {
+    if (s_.search.empty()) return std::vector<double>(rows_.size(), s_.options.rate);
+    read_missing(searched_, held_out_);
+    run_some(searched_, held_out_, [](std::size_t) { return true; });
+    std::vector<double> chosen;
+    std::span<const Results> left = searched_.results;
+    for (const Row* row : rows_) {
+      if (row->protocol == Protocol::zero_shot) {
+        chosen.push_back(s_.options.rate);
+        continue;
+      }
+      std::vector<double> scores;
+      for (const Results& r : left.first(s_.search.size())) {
+        scores.push_back(continual::acc(r.front().R));
+      }
+      left = left.subspan(s_.search.size());
+      const auto best = std::ranges::max_element(scores) - scores.begin();
+      chosen.push_back(s_.search[static_cast<std::size_t>(best)]);
+      if (s_.phase != "all" || processes_->rank > 0) continue;
+      fmt::print("{}: learning rate {} of", row->name, chosen.back());
+      for (std::size_t k = 0; k < scores.size(); ++k) {
+        fmt::print(" {} ({:.1f})", s_.search[k], scores[k]);
+      }
+      fmt::print("\n");
+    }
+    return chosen;
+  }
+
+  Settings s_;
+  const Processes* processes_;
+  std::vector<const Row*> rows_;
+  continual::Base base_;
+  Backend backend_;  ///< Of the tasks; each job has one of its own.
+  Tasks tasks_;
+  Tasks held_out_;  ///< The tasks of the search.
+  Work searched_, trained_;
+  std::vector<double> zero_;  ///< The scores of the base model.
+};
 
 /// "2/4" as two numbers; zeros if it is something else.
 std::pair<int, int> parse_share(const std::string& text) {
@@ -309,11 +364,51 @@ std::pair<int, int> parse_share(const std::string& text) {
                                                                   : std::pair(0, 0);
 }
 
+/// Settings that follow from others.
+Settings completed(Settings s, const std::string& share, const Processes& processes) {
+  expect(processes.count == 1 || share == "1/1",
+         "--share is for processes that do not know of each other; here MPI shares the work among "
+         "{}",
+         processes.count);
+  s.share =
+      processes.count > 1 ? std::pair(processes.rank + 1, processes.count) : parse_share(share);
+  expect(s.share.first >= 1 && s.share.first <= s.share.second,
+         "--share: expected i/n with i from 1 to n, found '{}'", share);
+  if (s.smoke) {
+    s.tasks.resize(std::min<std::size_t>(s.tasks.size(), 2));
+    s.options.steps = 4;
+    s.options.observed = 32;
+    s.limit = 16;
+  }
+  if (s.search_steps == 0) s.search_steps = std::max<Index>(1, s.options.steps / 3);
+  s.options.storage = s.bfloat16 ? Storage::bfloat16 : Storage::full;
+  return s;
+}
+
+/// Does what every process does before they meet again. Throws the first error of any of them, in
+/// all of them.
+template <class Work>
+void together(const Processes& processes, Work work) {
+  std::string error;
+  try {
+    work();
+  } catch (const CLI::Success&) {  // --help, which all have read
+    throw;
+  } catch (const std::exception& e) {
+    error = e.what();
+  }
+  error = processes.agree(error);
+  expect(error.empty(), "{}", error);
+}
+
 }  // namespace
 
-int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows) {
+int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows,
+         const Processes& processes) {
   Settings s;
-  s.jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  if (processes.count == 1) {
+    s.jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  }
   CLI::App app("Learns tasks one after another with each row's method and prints a table.", title);
   app.add_option("--data", s.data, "Folder of the tasks")->check(CLI::ExistingDirectory);
   app.add_option("--base", s.base, "Checkpoint of the base model")->check(CLI::ExistingFile);
@@ -340,19 +435,30 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
   app.add_flag("--resume", s.resume, "Go on from the last finished task of each row");
   std::string share = "1/1";
-  app.add_option("--share", share, "Run the i-th of n parts of the work: i/n");
+  app.add_option("--share", share, "Run the i-th of n parts of the work: i/n (without MPI)");
   app.add_option("--phase", s.phase, "Only the search, or only the training: no table")
       ->check(CLI::IsMember({"all", "search", "train"}));
   app.add_flag("--smoke", s.smoke, "Two tasks, four steps: does it run?");
   app.set_version_flag("--version", std::string(branchlora::version));
-  CLI11_PARSE(app, argc, argv);
   try {
-    s.share = parse_share(share);
-    expect(s.share.first >= 1 && s.share.first <= s.share.second,
-           "--share: expected i/n with i from 1 to n, found '{}'", share);
-    return run(s, title, rows);
+    std::optional<Study> study;
+    together(processes, [&] {
+      app.parse(argc, argv);
+      s = completed(s, share, processes);
+      study.emplace(s, rows, processes);
+    });
+    if (s.phase != "train") together(processes, [&] { study->search(); });
+    if (s.phase != "search") together(processes, [&] { study->train(); });
+    if (s.phase == "all") {
+      together(processes, [&] {
+        if (processes.rank == 0) study->tabulate(title);
+      });
+    }
+    return 0;
+  } catch (const CLI::Success& help) {
+    return processes.rank == 0 ? app.exit(help) : 0;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}: {}\n", title, error.what());
+    if (processes.rank == 0) fmt::print(stderr, "{}: {}\n", title, error.what());
     return 1;
   }
 }

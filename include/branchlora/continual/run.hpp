@@ -20,6 +20,8 @@
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "branchlora/optim/schedule.hpp"
+#include "branchlora/parallel/communicator.hpp"
+#include "branchlora/parallel/gradients.hpp"
 
 namespace branchlora::continual {
 
@@ -89,17 +91,39 @@ double seconds_of(F f) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+/// What the mean loss on some samples weighs in that on `all`, which they are a part of: as much as
+/// their answers' tokens, or as they are many where nothing has an answer.
+template <Backend B>
+double loss_weight(const std::vector<Pick<B>>& part, const std::vector<Pick<B>>& all) {
+  const auto tokens = [](const std::vector<Pick<B>>& samples) {
+    std::size_t sum = 0;
+    for (const Pick<B>& p : samples) {
+      for (const model::TokenTurn& turn : p.example().turns) sum += turn.answer.size();
+    }
+    return static_cast<double>(sum);
+  };
+  if (tokens(all) > 0) return tokens(part) / tokens(all);
+  return static_cast<double>(part.size()) / static_cast<double>(all.size());
+}
+
 /// Trains `steps` steps on a split, called `task`, in the method's stages. The schedule and AdamW's
 /// moments start anew with each stage, as they do where each is a training job of its own. Throws
 /// `Error` on a gradient or, in the end, a parameter that is not finite.
-template <Backend B>
+///
+/// With several `ranks`, whose learners are alike, each has a share of every batch, and the
+/// gradients are summed before strategies add theirs. The loss is the mean over the tokens of the
+/// whole batch; losses that adapters and strategies take over a batch are over a rank's share, and
+/// weigh as much as its tokens.
+template <Backend B, parallel::Communicator C = parallel::SingleProcess>
 void train(Learner<B>& learner, const Split<B>& split, const std::string& task, Index steps,
-           const Random& random) {
+           const Random& random, const C& ranks = C{}) {
   auto& model = learner.model;
   auto& tape = learner.tape;
   const Options& o = learner.options;
   data::BatchSampler sampler(split.size(), o.batch, random.fork("order"));
   const std::vector<Index> ends = stage_ends(learner.method.stages, steps);
+  parallel::expect_alike(model.parameters(), ranks);
+  parallel::GradientSum<B, C> sum_gradients(model.parameters(), ranks);
   Index step = 0;
   for (std::size_t stage = 0; stage < ends.size(); ++stage) {
     model.for_each_adapter([&](auto& a) { a.begin_stage(static_cast<Index>(stage)); });
@@ -108,10 +132,12 @@ void train(Learner<B>& learner, const Split<B>& split, const std::string& task, 
     const WarmupCosine rate{o.rate, ends[stage] - first, o.warmup};
     for (; step < ends[stage]; ++step) {
       tape.reset();
-      Step<B> now{pick(split, sampler.batch(step)), {}, {}};
-      for (auto& s : learner.strategies) s->choose(now.samples, step);
+      std::vector<Pick<B>> all = pick(split, sampler.batch(step));
+      for (auto& s : learner.strategies) s->choose(all, step);
+      Step<B> now{parallel::share_of(all, ranks), {}, {}};
       now.batch = make_batch(now.samples);
-      const Random dropout = random.fork("dropout").fork(static_cast<std::uint64_t>(step));
+      Random dropout = random.fork("dropout").fork(static_cast<std::uint64_t>(step));
+      if (ranks.rank() > 0) dropout = dropout.fork(static_cast<std::uint64_t>(ranks.rank()));
       const Routing routing{.sequences = &now.batch.sequences,
                             .tasks = now.batch.tasks,
                             .dropout = &dropout,
@@ -119,7 +145,8 @@ void train(Learner<B>& learner, const Split<B>& split, const std::string& task, 
       now.logits = model.logits(tape, now.batch, gather_features(tape, now.samples), routing);
       auto loss = op::cross_entropy(tape, now.logits, now.batch.targets);
       for (auto& s : learner.strategies) loss = s->add_loss(tape, now, loss);
-      tape.backward(loss);
+      tape.backward(loss, static_cast<typename B::Scalar>(loss_weight(now.samples, all)));
+      sum_gradients();
       for (auto& s : learner.strategies) s->add_gradient(tape, model);
       const double norm = gradient_norm(model.parameters());
       expect(std::isfinite(norm), "{}: the gradient of step {} is {}; learning rate {}", task, step,
@@ -262,13 +289,15 @@ std::vector<RunResult> scored_records(const Method<B>& method, const Progressed&
 /// picks the router, a second one of the same training scored with the true task given.
 ///
 /// With a `snapshot` path the state is kept after each task, and a run that finds its own goes on
-/// from there, to the same bits.
-template <Backend B>
+/// from there, to the same bits. Several `ranks` train as one (see `train`), and each scores
+/// everything; the first writes the snapshot.
+template <Backend B, parallel::Communicator C = parallel::SingleProcess>
 std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
                                   const Method<B>& method, const std::string& name,
                                   const Options& o, const std::filesystem::path& snapshot = {},
                                   const Listener& listener = {},
-                                  const std::vector<StrategyFactory<B>>& strategies = {}) {
+                                  const std::vector<StrategyFactory<B>>& strategies = {},
+                                  const C& ranks = C{}) {
   Learner<B> learner(backend, base, method, o, listener, strategies);
   auto& model = learner.model;
   Progressed done;
@@ -286,7 +315,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
     done.stage_seconds.push_back(seconds_of([&] {
       for (auto& s : learner.strategies) s->begin_task(lesson);
       model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
-      train(learner, task.train, task.info.name, o.steps, lesson.random);
+      train(learner, task.train, task.info.name, o.steps, lesson.random, ranks);
       for (auto& s : learner.strategies) s->end_task(lesson);
     }));
     for (std::size_t i = 0; i < strategies.size(); ++i) {
@@ -302,7 +331,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
     const Index scored = o.full_matrix ? std::ssize(tasks) : std::min(t + 2, std::ssize(tasks));
     score_tasks(learner, tasks, t, scored, done);
     done.tasks_done = t + 1;
-    if (!snapshot.empty()) {
+    if (!snapshot.empty() && ranks.rank() == 0) {
       save_snapshot(snapshot, model, method, done, identity, learner.strategies);
     }
   }
