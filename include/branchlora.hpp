@@ -37,15 +37,17 @@
 #include "branchlora/io/sharded.hpp"              // checkpoints of many files
 
 // Floor 2, tape, layers, optimiser.
-#include "branchlora/autograd/ops.hpp"        // every operation
-#include "branchlora/autograd/parameter.hpp"  // what is trained, by name
-#include "branchlora/autograd/tape.hpp"       // reverse-mode differentiation
-#include "branchlora/nn/init.hpp"             // how parameters start
-#include "branchlora/nn/layer_norm.hpp"       // a layer norm with gain and bias
-#include "branchlora/nn/linear.hpp"           // a linear layer, trained or frozen and packed
-#include "branchlora/nn/rms_norm.hpp"         // an RMS norm with gain
-#include "branchlora/optim/adamw.hpp"         // AdamW, gradient norm
-#include "branchlora/optim/schedule.hpp"      // warm-up and cosine, clipping
+#include "branchlora/autograd/ops.hpp"           // every operation
+#include "branchlora/autograd/parameter.hpp"     // what is trained, by name
+#include "branchlora/autograd/tape.hpp"          // reverse-mode differentiation
+#include "branchlora/nn/init.hpp"                // how parameters start
+#include "branchlora/nn/layer_norm.hpp"          // a layer norm with gain and bias
+#include "branchlora/nn/linear.hpp"              // a linear layer, trained or frozen and packed
+#include "branchlora/nn/rms_norm.hpp"            // an RMS norm with gain
+#include "branchlora/optim/adamw.hpp"            // AdamW, gradient norm
+#include "branchlora/optim/schedule.hpp"         // warm-up and cosine, clipping
+#include "branchlora/parallel/communicator.hpp"  // processes that compute one thing together
+#include "branchlora/parallel/gradients.hpp"     // the sum of their gradients
 
 // Floor 3, adapters: methods as lists of policies.
 #include "branchlora/adapter/adapted_linear.hpp"       // a linear layer with an adapter beside it

@@ -3,16 +3,15 @@
 /// adapter alone.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "backend.hpp"
 #include "branchlora/adapter/any_adapter.hpp"
 #include "branchlora/continual/strategy.hpp"
-#include "branchlora/eigen/backend.hpp"
 
 namespace study {
-
-using Backend = branchlora::eigen::Backend<float>;
 
 /// How a row is trained.
 enum class Protocol {
@@ -43,9 +42,21 @@ struct Row {
 /// The base model as it is.
 inline Row zero_shot(std::string name) { return {std::move(name), Protocol::zero_shot, {}, {}}; }
 
+/// The processes that share the rows and seeds of a study, and this one among them. As it stands
+/// there is no other.
+struct Processes {
+  int rank = 0;
+  int count = 1;
+  /// Called by every process with what went wrong in it, or with nothing: waits for all, and
+  /// returns the same message in each, empty if all is well.
+  std::function<std::string(const std::string& error)> agree = std::identity();
+};
+
 /// The program: reads the command line, runs the rows, prints the table and writes the results
-/// folder. Returns the exit status.
-int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows);
+/// folder, which all processes must see. Data are loaded once; processes meet after each phase, and
+/// the first prints. Returns the exit status, the same in each.
+int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows,
+         const Processes& processes = {});
 
 /// The program that scores a checkpoint of one of these rows, or the base model alone, on data
 /// folders. Returns the exit status.

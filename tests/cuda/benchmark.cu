@@ -1,5 +1,6 @@
-// Times of the linear layers of LLaVA-1.5-7B (a LLaMA of width 4096 and hidden 11008) on this
-// device, frozen alone and with a BranchLoRA beside them, as rows of a Markdown table.
+// Times on this device as Markdown tables: the linear layers of LLaVA-1.5-7B (a LLaMA of width
+// 4096 and hidden 11008), frozen alone and with a BranchLoRA beside them; each operation of the
+// tape.
 // usage: benchmark_cuda [tokens ...]
 #include <algorithm>
 #include <chrono>
@@ -11,6 +12,7 @@
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/autograd/ops.hpp"
 #include "branchlora/cuda/backend.hpp"
+#include "cuda/operation_cases.hpp"
 
 using namespace branchlora;
 
@@ -87,6 +89,29 @@ double layer_seconds(B& backend, Index tokens, Index in, Index out, Storage stor
          sum;
 }
 
+/// Seconds of forward and backward of each operation, as rows of a table.
+void time_operations(B& backend) {
+  namespace cases = test::cases;
+  const cases::Size size{.tokens = 2304, .width = 4096, .head = 64};
+  std::printf("\n| operation, %td x %td | forward and backward, ms |\n|---|---|\n", size.tokens,
+              size.width);
+  for (const auto& each : cases::operations(backend, size)) {
+    ParameterSet<B> parameters(backend);
+    for (std::size_t i = 0; i < each.inputs.size(); ++i) {
+      const test::Dense& from = each.inputs[i];
+      auto& p = parameters.add(std::to_string(i), from.rows, from.cols);
+      test::write(backend, p.value, from);
+      parameters.set_trainable(p, true);
+    }
+    const double seconds = step_seconds(backend, parameters, [&](Tape<B>& tape) {
+      std::vector<Var<float>> vars;
+      for (auto& p : parameters) vars.push_back(tape.parameter(p));
+      return each.apply(tape, vars);
+    });
+    std::printf("| %s | %.3f |\n", each.name.c_str(), 1e3 * seconds);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -111,6 +136,7 @@ int main(int argc, char** argv) {
         }
       }
     }
+    time_operations(backend);
     std::printf("\nPeak memory: %.0f MiB.\n", static_cast<double>(backend.peak_bytes()) / 0x1p20);
   } catch (const Error& e) {
     std::fprintf(stderr, "benchmark_cuda: %s\n", e.what());

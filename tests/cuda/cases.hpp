@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -213,6 +214,39 @@ Results sums(B& b) {
   return results;
 }
 
+/// A row among others.
+template <class T>
+struct RowPart {
+  T* data;
+  Index size;
+};
+
+/// Rows of many lengths, none and less than a block of threads among them.
+template <Backend B>
+Results parts(B& b) {
+  using Part = RowPart<typename B::Scalar>;
+  std::vector<Matrix<B>> rows;
+  std::vector<Part> list;
+  std::uint64_t stream = 0;
+  for (const Index n : {Index{1}, Index{0}, Index{256}, Index{255}, Index{20000}, Index{257}}) {
+    rows.emplace_back(b, random_dense(1, n, ++stream), 1);
+    list.push_back({rows.back().data(), n});
+  }
+  const std::span<const Part> all(list);
+  const auto square = [&](std::span<const Part> of) {
+    return Dense(1, 1, {b.sum(of, [] BRANCHLORA_BODY(const Part& part, Index i) {
+                   return static_cast<double>(part.data[i]) * static_cast<double>(part.data[i]);
+                 })});
+  };
+  Results results{square(all), square(all.first(2)), square(all.subspan(1, 1)), square({})};
+  b.for_each(all, [] BRANCHLORA_BODY(const Part& part, Index i) {
+    part.data[i] = part.data[i] * part.data[i] - static_cast<typename B::Scalar>(i % 3);
+  });
+  b.for_each(all.first(0), [] BRANCHLORA_BODY(const Part&, Index) {});
+  for (const auto& row : rows) results.push_back(row.dense());
+  return results;
+}
+
 /// A choice of 2 of 4 blocks for each of 50 tokens.
 inline std::vector<std::int32_t> choices() {
   std::vector<std::int32_t> table;
@@ -240,6 +274,13 @@ Results skinny_products(B& b) {
       b.skinny_axpy(u.view(), w.view(), T(2), axpy.view(), add, choice);
       b.skinny_outer(u.view(), x.view(), T(-1), outer.view(), add, choice);
       for (const auto* m : {&dot, &axpy, &outer}) results.push_back(m->dense());
+      if (choice.everything()) continue;
+      // The dot left zeros where nothing was chosen.
+      b.skinny_dot(x.view(), w.view(), T(0.5), dot.view(), false, choice);
+      Chosen zeros = choice;
+      zeros.rest_is_zero = true;
+      b.skinny_outer(dot.view(), x.view(), T(1), outer.view(), add, zeros);
+      results.push_back(outer.dense());
     }
   }
   return results;
@@ -323,6 +364,7 @@ std::vector<Case<B>> primitive_cases() {
           {"column sums", 1000, cases::column_sums<B>},
           {"scattered rows", 7, cases::scattered_rows<B>},
           {"sums", 300000, cases::sums<B>},
+          {"parts", 20000, cases::parts<B>},
           {"skinny products", 71, cases::skinny_products<B>},
           {"frozen products", 45 * 19, cases::frozen_products<B>},
           {"attention", 300, cases::attention<B>},

@@ -18,20 +18,22 @@ inline double tolerance(double depth, double unit) { return (10 * std::sqrt(dept
 
 /// Checks results in the precision of T against those in double.
 template <class T>
+void check_same(const Entry& found, const Entry& expected) {
+  CAPTURE(found.name);
+  REQUIRE(found.results.size() == expected.results.size());
+  const double unit = std::numeric_limits<T>::epsilon() / 2;
+  for (std::size_t i = 0; i < found.results.size(); ++i) {
+    CAPTURE(i);
+    const Dense& exact = expected.results[i];
+    CHECK(distance(found.results[i], exact) <=
+          tolerance(found.depth, unit) * std::max(1.0, largest(exact)));
+  }
+}
+
+template <class T>
 void check_same(const Entries& found, const Entries& expected) {
   REQUIRE(found.size() == expected.size());
-  const double unit = std::numeric_limits<T>::epsilon() / 2;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    CAPTURE(found[i].name);
-    const auto& results = found[i].results;
-    const auto& exact = expected[i].results;
-    REQUIRE(results.size() == exact.size());
-    for (std::size_t j = 0; j < results.size(); ++j) {
-      CAPTURE(j);
-      CHECK(distance(results[j], exact[j]) <=
-            tolerance(found[i].depth, unit) * std::max(1.0, largest(exact[j])));
-    }
-  }
+  for (std::size_t i = 0; i < found.size(); ++i) check_same<T>(found[i], expected[i]);
 }
 
 }  // namespace branchlora::test

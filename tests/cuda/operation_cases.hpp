@@ -2,6 +2,8 @@
 /// The operations of the tape, the optimiser and the adapters, run by every backend and compared.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,56 +55,96 @@ Results operation(B& b, const Results& inputs, Apply apply) {
   return results;
 }
 
+/// The tokens of a batch (a multiple of 18), their width and that of an attention head.
+struct Size {
+  Index tokens = 18;
+  Index width = 24;
+  Index head = 6;
+};
+
+/// An operation of the tape: its inputs, and how it is applied to them.
 template <Backend B>
-Results operations(B& b) {
+struct Operation {
   using T = typename B::Scalar;
   using Vars = std::vector<Var<T>>;
-  Results all;
-  const auto run = [&](const Results& inputs, auto apply) {
-    for (Dense& m : operation(b, inputs, apply)) all.push_back(std::move(m));
-  };
-  const Dense x = random_dense(18, 24, 1);
-  const Dense z = random_dense(18, 24, 2);
-  const Dense row = random_dense(1, 24, 3);
-  run({x, random_dense(9, 24, 4), random_dense(1, 9, 5)},
-      [](Tape<B>& t, const Vars& v) { return op::linear(t, v[0], v[1], v[2]); });
-  run({x, z}, [](Tape<B>& t, const Vars& v) { return op::add(t, v[0], v[1], T(-0.75)); });
-  run({x, random_dense(6, 24, 6)},
-      [](Tape<B>& t, const Vars& v) { return op::add_rows(t, v[0], v[1]); });
-  run({x, row}, [](Tape<B>& t, const Vars& v) { return op::rms_norm(t, v[0], v[1], 1e-5); });
-  run({x, row, random_dense(1, 24, 7)},
-      [](Tape<B>& t, const Vars& v) { return op::layer_norm(t, v[0], v[1], v[2], 1e-5); });
-  run({x}, [](Tape<B>& t, const Vars& v) { return op::gelu(t, v[0]); });
-  run({x}, [](Tape<B>& t, const Vars& v) { return op::quick_gelu(t, v[0]); });
-  run({x, z}, [](Tape<B>& t, const Vars& v) { return op::swiglu(t, v[0], v[1]); });
-  run({x}, [](Tape<B>& t, const Vars& v) { return op::dropout(t, v[0], 0.3, Random(5)); });
-  std::vector<std::int32_t> index;
-  std::vector<std::int32_t> two;
-  std::vector<std::int32_t> targets;
-  for (std::int32_t i = 0; i < 30; ++i) {
-    index.push_back(i * 7 % 18);
-    two.push_back(i % 3 == 0 ? -1 - i % 18 : i % 18);
-    if (i < 18) targets.push_back(i % 5 == 0 ? op::ignored : i);
+
+  std::string name;
+  Results inputs;
+  std::function<Var<T>(Tape<B>&, const Vars&)> apply;
+};
+
+/// Every operation, at a size. What is uploaded for them lives as long as the list.
+template <Backend B>
+std::vector<Operation<B>> operations(B& b, const Size& size = {}) {
+  using T = typename B::Scalar;
+  using Vars = std::vector<Var<T>>;
+  using Numbers = std::vector<std::int32_t>;
+  const auto [tokens, width, head] = size;
+  const Index half = width / 2 - width / 8;
+  const Dense x = random_dense(tokens, width, 1);
+  const Dense z = random_dense(tokens, width, 2);
+  const Dense row = random_dense(1, width, 3);
+  const auto count = static_cast<std::int32_t>(tokens);
+  const auto index = std::make_shared<Numbers>();
+  const auto two = std::make_shared<Numbers>();
+  const auto targets = std::make_shared<Numbers>();
+  for (std::int32_t i = 0; i < count * 5 / 3; ++i) {
+    index->push_back(i * 7 % count);
+    two->push_back(i % 3 == 0 ? -1 - i % count : i % count);
+    if (i < count)
+      targets->push_back(i % 5 == 0 ? op::ignored : i % static_cast<std::int32_t>(width));
   }
-  run({x}, [&](Tape<B>& t, const Vars& v) {
-    return op::gather(t, v[0], std::span<const std::int32_t>(index), T(1.5));
-  });
-  run({x, z}, [&](Tape<B>& t, const Vars& v) {
-    return op::interleave(t, v[0], v[1], std::span<const std::int32_t>(two));
-  });
-  run({x}, [&](Tape<B>& t, const Vars& v) {
-    return op::cross_entropy(t, v[0], std::span<const std::int32_t>(targets));
-  });
-  const op::RopeTable<B> rope(b, 40, 6, 10000.0);
-  const auto positions = table(b, index);
-  run({x}, [&](Tape<B>& t, const Vars& v) { return op::rope(t, v[0], rope, positions.get()); });
-  Sequences sequences;
-  sequences.push(7, {5, 3});
-  sequences.push(3);
-  run({x, z, random_dense(18, 24, 8)}, [&](Tape<B>& t, const Vars& v) {
-    return op::attention(t, sequences, {4, 4, 6, true}, v[0], v[1], v[2]);
-  });
-  return all;
+  const auto sequences = std::make_shared<Sequences>();
+  sequences->push(tokens * 7 / 18, {tokens * 5 / 18, tokens * 3 / 18});
+  sequences->push(tokens * 3 / 18);
+  const auto rope = std::make_shared<op::RopeTable<B>>(b, tokens + 22, head, 10000.0);
+  const auto positions = table(b, *index);
+  return {
+      {"linear",
+       {x, random_dense(half, width, 4), random_dense(1, half, 5)},
+       [](Tape<B>& t, const Vars& v) { return op::linear(t, v[0], v[1], v[2]); }},
+      {"add", {x, z}, [](Tape<B>& t, const Vars& v) { return op::add(t, v[0], v[1], T(-0.75)); }},
+      {"add_rows",
+       {x, random_dense(tokens / 3, width, 6)},
+       [](Tape<B>& t, const Vars& v) { return op::add_rows(t, v[0], v[1]); }},
+      {"rms_norm",
+       {x, row},
+       [](Tape<B>& t, const Vars& v) { return op::rms_norm(t, v[0], v[1], 1e-5); }},
+      {"layer_norm",
+       {x, row, random_dense(1, width, 7)},
+       [](Tape<B>& t, const Vars& v) { return op::layer_norm(t, v[0], v[1], v[2], 1e-5); }},
+      {"gelu", {x}, [](Tape<B>& t, const Vars& v) { return op::gelu(t, v[0]); }},
+      {"quick_gelu", {x}, [](Tape<B>& t, const Vars& v) { return op::quick_gelu(t, v[0]); }},
+      {"swiglu", {x, z}, [](Tape<B>& t, const Vars& v) { return op::swiglu(t, v[0], v[1]); }},
+      {"dropout",
+       {x},
+       [](Tape<B>& t, const Vars& v) { return op::dropout(t, v[0], 0.3, Random(5)); }},
+      {"gather",
+       {x},
+       [index](Tape<B>& t, const Vars& v) {
+         return op::gather(t, v[0], std::span<const std::int32_t>(*index), T(1.5));
+       }},
+      {"interleave",
+       {x, z},
+       [two](Tape<B>& t, const Vars& v) {
+         return op::interleave(t, v[0], v[1], std::span<const std::int32_t>(*two));
+       }},
+      {"cross_entropy",
+       {x},
+       [targets](Tape<B>& t, const Vars& v) {
+         return op::cross_entropy(t, v[0], std::span<const std::int32_t>(*targets));
+       }},
+      {"rope",
+       {x},
+       [rope, positions](Tape<B>& t, const Vars& v) {
+         return op::rope(t, v[0], *rope, positions.get());
+       }},
+      {"attention",
+       {x, z, random_dense(tokens, width, 8)},
+       [sequences, shape = AttentionShape{width / head, width / head, head, true}](Tape<B>& t,
+                                                                                   const Vars& v) {
+         return op::attention(t, *sequences, shape, v[0], v[1], v[2]);
+       }}};
 }
 
 template <Backend B>
@@ -172,8 +214,17 @@ Results adapter(B& b) {
 /// more over 24.
 template <Backend B>
 std::vector<Case<B>> operation_cases() {
-  return {{"operations", 18 * 24 * 4, cases::operations<B>},
-          {"optimiser", 630, cases::optimiser<B>}};
+  std::vector<Case<B>> all;
+  B b;
+  const auto operations = cases::operations(b);
+  for (std::size_t i = 0; i < operations.size(); ++i) {
+    all.push_back({operations[i].name, 18 * 24 * 4, [i](B& backend) {
+                     const auto each = cases::operations(backend)[i];
+                     return cases::operation(backend, each.inputs, each.apply);
+                   }});
+  }
+  all.push_back({"AdamW", 630, cases::optimiser<B>});
+  return all;
 }
 
 /// The variants that differ in what runs on the device: sums over 79 tokens, after sums over 20

@@ -17,6 +17,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cuda_on_host {
@@ -84,6 +85,7 @@ class Device {
   void violate(std::string what) { violations_.push_back(std::move(what)); }
 
   void* allocate(std::size_t bytes) {
+    if (recording_) violate("allocated in a step that is recorded");
     if (in_use_ + bytes > capacity) return nullptr;
     if (live_.empty() && queue_.empty()) check_freed();
     const std::size_t needed = (bytes + guard + 255) / 256 * 256;
@@ -141,9 +143,33 @@ class Device {
   }
 
   void queue(std::function<void()> work) {
+    if (recording_) {
+      recorded_.push_back(std::move(work));
+      return;
+    }
     queue_.push_back(std::move(work));
     ++queued_;
   }
+  /// From now on work is recorded in place of being queued.
+  void record() { recording_ = true; }
+  bool recording() const { return recording_; }
+  /// Ends that and returns a handle of what was recorded.
+  void* end_recording() {
+    recording_ = false;
+    void* handle = new_handle();
+    graphs_[handle] = std::exchange(recorded_, {});
+    return handle;
+  }
+  /// Another handle of what was recorded.
+  void* copy_of_graph(const void* graph) {
+    void* handle = new_handle();
+    graphs_[handle] = graphs_.at(graph);
+    return handle;
+  }
+  void queue_graph(const void* graph) {
+    for (const auto& work : graphs_.at(graph)) queue(work);
+  }
+
   /// The number of the work queued last.
   std::uint64_t queued() const { return queued_; }
   /// Runs the queued work up to number `last`.
@@ -167,6 +193,7 @@ class Device {
     if (handles_.erase(handle) == 0) {
       violate("destroyed a handle that does not exist");
     } else {
+      graphs_.erase(handle);
       delete static_cast<char*>(handle);
     }
   }
@@ -226,6 +253,9 @@ class Device {
   std::map<std::byte*, std::size_t> live_, freed_;
   std::set<void*> handles_;
   std::deque<std::function<void()>> queue_;
+  bool recording_ = false;
+  std::vector<std::function<void()>> recorded_;
+  std::map<const void*, std::vector<std::function<void()>>> graphs_;
   std::uint64_t queued_ = 0;
   std::uint64_t done_ = 0;
   std::map<std::string, int> calls_;

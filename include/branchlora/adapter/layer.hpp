@@ -60,7 +60,11 @@ class AdapterLayer final : public AnyAdapter<B> {
   static constexpr bool transformed = V::Transform::enabled;
   /// Whether branch t belongs to task t.
   static constexpr bool own_branches = requires { V::Freezing::own_branch; };
-  using Mix = mix::BranchMix<shared, rank, top_k>;
+  using Mix = mix::BranchMix<shared, rank, capacity, top_k>;
+  /// Whether a token can be mixed as soon as its gates are known, and its gates' gradient be taken
+  /// at once: u waits for no choice, and nothing stands between.
+  static constexpr bool at_once =
+      (requires { Gate::mixes; }) && (shared || !sparse) && !transformed;
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
   /// trainable. Per-task routers come with `begin_task`.
@@ -108,23 +112,22 @@ class AdapterLayer final : public AnyAdapter<B> {
     const MatrixView<const T> xv = x.value();
     const auto down = tape.scratch(x.rows(), V::a_rows + (fused ? capacity : 0));
     step.u = down.middle_cols(0, V::a_rows);
+    step.v = step.u;
     if constexpr (!routed) {
       backend.skinny_dot(xv, trunk(), T(1), step.u, false, Chosen{});
       step.z = step.u;
+    } else if constexpr (at_once) {
+      step.z = tape.scratch(x.rows(), V::b_rows);
+      backend.skinny_dot(xv, fused ? trunk_and_router() : trunk(), T(1), down, false, Chosen{});
+      step.gates =
+          open(tape, x, routing, fused ? down.middle_cols(V::a_rows, capacity) : MatrixView<T>{},
+               Mixing{step.u, step.z});
     } else {
       step.z = tape.scratch(x.rows(), V::b_rows);
-      if constexpr (fused) {
-        backend.skinny_dot(xv, trunk_and_router(), T(1), down, false, Chosen{});
-        step.gates = open(tape, x, routing, down.middle_cols(V::a_rows, capacity));
-      } else {
-        step.gates = open(tape, x, routing, {});
-        backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
-      }
-      step.v = step.u;
+      step.gates = open(tape, x, routing, {});
+      backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
       if constexpr (transformed) step.v = transform_.forward(tape, step.gates, step.u);
-      backend.for_each(x.rows(), [u = step.v, z = step.z, g = step.gates] BRANCHLORA_BODY(Index t) {
-        Mix::forward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), z.row(t));
-      });
+      for_tokens(backend, step.gates, Mixing{step.v, step.z});
     }
     backend.skinny_axpy(step.z, up(), scale_, y.value(), true, chosen_in_up(step.gates));
     bool trained = x.needs_grad();
@@ -231,10 +234,7 @@ class AdapterLayer final : public AnyAdapter<B> {
       const auto g = gate_.open(tape, tape.constant(trunk()), routing, {});
       if constexpr (transformed) u = transform_.forward(tape, g, u);
       const auto z = tape.scratch(V::a_rows, V::b_rows);
-      backend.fill(z, T(0));
-      backend.for_each(u.rows, [=] BRANCHLORA_BODY(Index t) {
-        Mix::forward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), z.row(t));
-      });
+      for_tokens(backend, g, Mixing{u, z});
       const auto down = tape.scratch(V::b_rows, weight.cols);
       backend.gemm(Op::transpose, Op::none, T(1), z, trunk(), T(0), down);
       backend.gemm(Op::transpose, Op::none, scale_, up(), down, T(1), weight);
@@ -309,11 +309,11 @@ class AdapterLayer final : public AnyAdapter<B> {
   }
 
   Chosen chosen_in_trunk(const BatchGates& g) const {
-    if constexpr (routed && sparse && !shared) return Chosen{g.chosen, top_k, rank};
+    if constexpr (routed && sparse && !shared) return Chosen{g.chosen, top_k, rank, true};
     return {};
   }
   Chosen chosen_in_up(const BatchGates& g) const {
-    if constexpr (routed && sparse) return Chosen{g.chosen, top_k, rank};
+    if constexpr (routed && sparse) return Chosen{g.chosen, top_k, rank, true};
     return {};
   }
 
@@ -333,20 +333,49 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
   }
 
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
+  template <class... Then>
+  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits,
+                  Then... then) {
     expect_sequences(routing, x.rows(), name_);
     if (V::per_task_router || (V::labelled && routing.supervise)) {
       expect(std::ssize(routing.tasks) == routing.sequences->count(),
              "{}: expected a task for each of {} sequences, found {}", name_,
              routing.sequences->count(), routing.tasks.size());
     }
-    const BatchGates g = gate_.open(tape, x, routing, logits);
+    const BatchGates g = gate_.open(tape, x, routing, logits, then...);
     if (routing.observe) observe(tape.backend(), g);
     return g;
   }
 
-  // The three that follow are public because nvcc takes no body from a private function.
+  // What follows is public because nvcc takes no body from a private function.
  public:
+  /// z of a token, from u and its gates.
+  struct Mixing {
+    MatrixView<const T> u;
+    MatrixView<T> z;
+
+    BRANCHLORA_HD void operator()(const Gates<T, top_k>& g, Index t) const {
+      Mix::forward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), z.row(t));
+    }
+  };
+
+  /// From the gradient of a token's z to those of u and of the gates of the branches it chose.
+  struct Unmixing {
+    MatrixView<const T> u, dz;
+    MatrixView<T> du, dgates;
+
+    BRANCHLORA_HD void operator()(const Gates<T, top_k>& g, Index t) const {
+      Mix::backward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), dz.row(t), du.row(t),
+                    dgates.row(t));
+    }
+  };
+
+  /// Does so for every token.
+  template <class What>
+  static void for_tokens(B& backend, const Gates<T, top_k>& g, What what) {
+    backend.for_each(what.u.rows, [=] BRANCHLORA_BODY(Index t) { what(g, t); });
+  }
+
   /// What the way back needs.
   struct Step {
     AdapterLayer* layer;
@@ -384,13 +413,15 @@ class AdapterLayer final : public AnyAdapter<B> {
     [[maybe_unused]] MatrixView<T> dlogits;
     if constexpr (routed) {
       const auto dgates = tape.scratch(tokens, capacity);
-      backend.fill(dgates, T(0));
-      backend.for_each(tokens, [=, u = step.v] BRANCHLORA_BODY(Index t) {
-        Mix::backward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), dz.row(t), du.row(t),
-                      dgates.row(t));
-      });
-      dlogits = gate_.close(tape, g, dgates,
-                            fused ? ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+      const Unmixing unmixing{step.v, dz, du, dgates};
+      const auto to = fused ? ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{};
+      if constexpr (at_once) {
+        dlogits = gate_.close(tape, g, dgates, to, unmixing);
+      } else {
+        backend.fill(dgates, T(0));
+        for_tokens(backend, g, unmixing);
+        dlogits = gate_.close(tape, g, dgates, to);
+      }
       if constexpr (transformed) du = transform_.backward(tape, g, step.u, du);
       // A gate of every token writes all of dx; that of a sequence adds to some rows.
       if constexpr (!fused && per_token) gate_.to_x(tape, g, step.x, dlogits);

@@ -6,6 +6,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 #include "branchlora/core/chosen.hpp"
 #include "branchlora/core/host_device.hpp"
@@ -38,8 +39,12 @@ struct KeyRange {
 /// Bodies of every kind that a backend must take. Named, since nvcc refuses lambdas in a concept.
 namespace archetype {
 
+struct Part {
+  Index size = 0;
+};
 struct Element {
   void operator()(Index) const {}
+  void operator()(const Part&, Index) const {}
 };
 struct Row {
   template <class Team>
@@ -49,6 +54,7 @@ template <class Value>
 struct Term {
   Value operator()(Index) const { return {}; }
   Value operator()(Index, Index) const { return {}; }
+  Value operator()(const Part&, Index) const { return {}; }
 };
 
 }  // namespace archetype
@@ -63,12 +69,14 @@ struct Term {
 /// - `gemm`: c = alpha op(a) op(b) + beta c.
 /// - `for_each(n, body)`: body(i) for each element; bodies run in any order.
 /// - `for_rows(n, body)`: body(team, i) for each row; `team.loop(n, f)`, `team.sum(n, f)` and
-///   `team.max(n, f)` go over the row's elements together. A team may be many threads, which all run
-///   what stands between these calls: it may set a scalar, but not add to one.
+///   `team.max(n, f)` go over the row's elements together. A team may be many threads, which all
+///   run what stands between these calls: it may set a scalar, but not add to one.
 /// - `reduce_columns(rows, cols, f, out, add)`: out[c] (+)= sum over r of f(r, c).
 /// - `scatter_add_rows(from, to, scale, target)`: to[target(i)] += scale * from[i] where target(i)
 ///   is not negative; rows that meet in one target are added in order.
 /// - `sum(n, f)`: the sum of f(i), on the host.
+/// - `for_each(parts, body)`, `sum(parts, f)`: as above for body(part, i) and f(part, i), with i
+///   below the `size` of each part of a list: many small arrays at once. Parts are trivial structs.
 /// - `skinny_dot`, `skinny_axpy`, `skinny_outer`: the three products of a low-rank adapter, whose
 ///   weight has few rows: u = s x w^T, y = s u w, g = s u^T x, with optional selection of row
 ///   blocks for each token.
@@ -80,7 +88,8 @@ concept Backend = requires(B& b, MatrixView<typename B::Scalar> m,
                            MatrixView<const typename B::Scalar> c, typename B::Scalar s,
                            void* memory, std::size_t bytes, Index n, const Sequences& sequences,
                            const AttentionShape& shape, const KeyRange* ranges, Chosen chosen,
-                           typename B::FrozenWeight& frozen, typename B::Scalar* out) {
+                           typename B::FrozenWeight& frozen, typename B::Scalar* out,
+                           std::span<const archetype::Part> parts) {
   requires std::floating_point<typename B::Scalar>;
   { b.allocate(bytes) } -> std::same_as<void*>;
   b.release(memory);
@@ -94,6 +103,8 @@ concept Backend = requires(B& b, MatrixView<typename B::Scalar> m,
   b.reduce_columns(n, n, archetype::Term<typename B::Scalar>{}, out, true);
   b.scatter_add_rows(c, m, s, archetype::Term<Index>{});
   { b.sum(n, archetype::Term<double>{}) } -> std::same_as<double>;
+  b.for_each(parts, archetype::Element{});
+  { b.sum(parts, archetype::Term<double>{}) } -> std::same_as<double>;
   b.skinny_dot(c, c, s, m, false, chosen);
   b.skinny_axpy(c, c, s, m, false, chosen);
   b.skinny_outer(c, c, s, m, false, chosen);

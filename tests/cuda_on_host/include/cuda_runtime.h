@@ -33,6 +33,7 @@ enum cudaError_t : int {
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorLaunchFailure = 719,
+  cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind {
@@ -42,6 +43,7 @@ enum cudaMemcpyKind {
 };
 enum cudaMemPoolAttr { cudaMemPoolAttrReleaseThreshold = 4, cudaMemPoolAttrUsedMemHigh = 8 };
 enum cudaDataType_t { CUDA_R_32F = 0, CUDA_R_64F = 1, CUDA_R_16BF = 14 };
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
 inline constexpr unsigned cudaHostAllocDefault = 0;
@@ -49,6 +51,8 @@ inline constexpr unsigned cudaHostAllocDefault = 0;
 using cudaStream_t = struct CUstream_st*;
 using cudaEvent_t = struct CUevent_st*;
 using cudaMemPool_t = struct CUmemPoolHandle_st*;
+using cudaGraph_t = struct CUgraph_st*;
+using cudaGraphExec_t = struct CUgraphExec_st*;
 
 namespace cuda_on_host {
 
@@ -71,6 +75,11 @@ inline cudaError_t enter(const char* name, const void* handle,
   return enter(name, failure);
 }
 
+/// Waiting can not be part of a recorded step.
+inline cudaError_t refuse_while_recording() {
+  return Device::get().recording() ? error(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+}
+
 }  // namespace cuda_on_host
 
 inline const char* cudaGetErrorName(cudaError_t status) {
@@ -91,6 +100,8 @@ inline const char* cudaGetErrorName(cudaError_t status) {
       return "cudaErrorInvalidResourceHandle";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
     case cudaErrorUnknown:
       return "cudaErrorUnknown";
   }
@@ -113,6 +124,11 @@ inline cudaError_t cudaSetDevice(int number) {
   return number < cuda_on_host::Device::get().count ? cudaSuccess
                                                     : cuda_on_host::error(cudaErrorInvalidDevice);
 }
+inline cudaError_t cudaDeviceSynchronize() {
+  const auto status = cuda_on_host::enter("cudaDeviceSynchronize");
+  if (status == cudaSuccess) cuda_on_host::Device::get().run_all();
+  return status;
+}
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   if (const auto status = cuda_on_host::enter("cudaStreamCreateWithFlags")) return status;
@@ -124,9 +140,13 @@ inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   cuda_on_host::Device::get().delete_handle(stream);
   return cudaSuccess;
 }
+/// Waits, also where it then reports a failure: what was queued is over.
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  auto& device = cuda_on_host::Device::get();
   const auto status = cuda_on_host::enter("cudaStreamSynchronize", stream);
-  if (status == cudaSuccess) cuda_on_host::Device::get().run_all();
+  if (status == cudaErrorInvalidResourceHandle) return status;
+  if (const auto refused = cuda_on_host::refuse_while_recording()) return refused;
+  device.run_all();
   return status;
 }
 
@@ -147,10 +167,44 @@ inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const auto status = cuda_on_host::enter("cudaEventSynchronize", event)) return status;
+  if (const auto status = cuda_on_host::refuse_while_recording()) return status;
   auto& device = cuda_on_host::Device::get();
   if (const auto found = device.events.find(event); found != device.events.end()) {
     device.run_until(found->second);
   }
+  return cudaSuccess;
+}
+
+inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+  const auto status = cuda_on_host::enter("cudaStreamBeginCapture", stream);
+  if (status == cudaSuccess) cuda_on_host::Device::get().record();
+  return status;
+}
+inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  auto& device = cuda_on_host::Device::get();
+  *graph = static_cast<cudaGraph_t>(device.end_recording());
+  const auto status = cuda_on_host::enter("cudaStreamEndCapture", stream);
+  if (status != cudaSuccess) device.delete_handle(std::exchange(*graph, nullptr));
+  return status;
+}
+inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* program, cudaGraph_t graph,
+                                        unsigned long long) {
+  if (const auto status = cuda_on_host::enter("cudaGraphInstantiate", graph)) return status;
+  *program = static_cast<cudaGraphExec_t>(cuda_on_host::Device::get().copy_of_graph(graph));
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t program, cudaStream_t stream) {
+  if (const auto status = cuda_on_host::enter("cudaGraphLaunch", stream)) return status;
+  cuda_on_host::Device::get().queue_graph(program);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  cuda_on_host::Device::get().delete_handle(graph);
+  return cudaSuccess;
+}
+inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t program) {
+  cuda_on_host::Device::get().run_all();
+  cuda_on_host::Device::get().delete_handle(program);
   return cudaSuccess;
 }
 
@@ -185,6 +239,7 @@ inline cudaError_t cudaMallocAsync(void** pointer, std::size_t bytes, cudaStream
 inline cudaError_t cudaFreeAsync(void* pointer, cudaStream_t stream) {
   auto& device = cuda_on_host::Device::get();
   if (!device.is_handle(stream)) device.violate("cudaFreeAsync: used a stream that does not exist");
+  if (device.recording()) device.violate("cudaFreeAsync: in a step that is recorded");
   return device.release(pointer) ? cudaSuccess : cuda_on_host::error(cudaErrorInvalidValue);
 }
 inline cudaError_t cudaHostAlloc(void** pointer, std::size_t bytes, unsigned) {

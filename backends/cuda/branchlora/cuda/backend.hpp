@@ -5,14 +5,17 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <vector>
 
 #include "branchlora/core/backend.hpp"
 #include "branchlora/cuda/attention.hpp"
 #include "branchlora/cuda/bodies.hpp"
+#include "branchlora/cuda/graph.hpp"
 #include "branchlora/cuda/launch.hpp"
 #include "branchlora/cuda/memory.hpp"
+#include "branchlora/cuda/parts.hpp"
 #include "branchlora/cuda/product.hpp"
 #include "branchlora/cuda/skinny.hpp"
 
@@ -33,14 +36,16 @@ class Backend {
     std::shared_ptr<const Bfloat16> rounded;
   };
 
-  /// Throws `Error` if there is no such device.
+  /// Sees what the other backends of the device were given to do before. Throws `Error` if there is
+  /// no such device.
   explicit Backend(int device = 0)
       : stream_(stream_on(device)),
         pool_(device, stream_.get()),
         staging_(stream_.get()),
         products_(pool_, stream_.get()),
         workspace_(pool_),
-        spans_(pool_) {}
+        spans_(pool_),
+        parts_(pool_) {}
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
   ~Backend() { cudaStreamSynchronize(stream_.get()); }
@@ -50,6 +55,22 @@ class Backend {
 
   /// Waits until everything is done.
   void synchronize() { check(cudaStreamSynchronize(stream_.get()), "waiting for the device"); }
+
+  /// Records what `step()` does on this backend, without doing it. The step must allocate nothing
+  /// and wait for nothing, as one like the one before does; throws `Error` otherwise.
+  template <class F>
+  Graph capture(F step) {
+    spans_.forget();
+    const ForgetSpans afterwards{spans_};
+    return Graph(stream_.get(), pool_, staging_, step);
+  }
+
+  /// Does a recorded step once more: with what lies in the same device memory now, and with the
+  /// same host data and arguments. Throws `Error` if memory was given back since `capture`.
+  void replay(const Graph& graph) {
+    const ForgetSpans afterwards{spans_};
+    graph.launch();
+  }
 
   /// The most bytes of device memory that were ever in use at once in this process.
   std::size_t peak_bytes() const { return pool_.peak(); }
@@ -98,6 +119,14 @@ class Backend {
     launch_elements("for_each", n, body, stream_.get());
   }
 
+  /// One launch, however many parts there are.
+  template <class Part, class Body>
+  void for_each(std::span<const Part> list, Body body) {
+    const auto pieces = parts_.cut(list, 256, staging_);
+    launch_elements("for_each of parts", parts_.pieces() * pieces.size,
+                    parts::Each<Part, Body>{pieces, std::ssize(list), body}, stream_.get());
+  }
+
   template <class Body>
   void for_rows(Index n, Body body) {
     launch_rows<T>("for_rows", n, body, stream_.get());
@@ -144,6 +173,23 @@ class Backend {
     return total;
   }
 
+  /// Two launches, and waits for the result.
+  template <class Part, class F>
+  double sum(std::span<const Part> list, F f) {
+    const auto pieces = parts_.cut(list, 8192, staging_);
+    const Index n = parts_.pieces();
+    if (n == 0) return 0;
+    auto* partial = workspace_.get<double>(n + 1);
+    launch("sum of parts", kernel::rows<double, 256, parts::Total<Part, F>>, n, 256, stream_.get(),
+           n, parts::Total<Part, F>{pieces, std::ssize(list), f, partial});
+    using All = body::Total<body::Numbers>;
+    launch("sum of parts", kernel::rows<double, 256, All>, 1, 256, stream_.get(), 1,
+           All{n, n, {partial}, partial + n});
+    double total = 0;
+    download(&total, partial + n, sizeof(total));
+    return total;
+  }
+
   void skinny_dot(MatrixView<const T> x, MatrixView<const T> w, T scale, MatrixView<T> u, bool add,
                   Chosen chosen = {}) {
     expect_shape(u, x.rows, w.rows, "skinny_dot's u");
@@ -175,7 +221,7 @@ class Backend {
     expect_shape(g, u.cols, x.cols, "skinny_outer's g");
     expect_shape(x, u.rows, x.cols, "skinny_outer's x");
     skinny::expect_chosen(chosen, g.rows);
-    if (!chosen.everything()) {
+    if (!chosen.everything() && !chosen.rest_is_zero) {
       const MatrixView<T> masked(workspace_.get<T>(u.size()), u.rows, u.cols);
       launch_elements("skinny_outer", u.size(), skinny::Mask<T>{u, masked, chosen}, stream_.get());
       u = masked;
@@ -261,6 +307,9 @@ class Backend {
       return table_ = {spans, span_of};
     }
 
+    /// Takes what is on the device for nobody's.
+    void forget() { uploaded_.clear(); }
+
    private:
     static bool same(const std::vector<attention::LinkedSpan>& a,
                      const std::vector<attention::LinkedSpan>& b) {
@@ -274,9 +323,15 @@ class Backend {
     attention::SpanTable table_;
   };
 
+  struct ForgetSpans {
+    Spans& spans;
+    ~ForgetSpans() { spans.forget(); }
+  };
+
   static Stream stream_on(int device) {
     expect_device(device);
     check(cudaSetDevice(device), "choosing the device");
+    check(cudaDeviceSynchronize(), "waiting for other backends");
     return make_stream();
   }
 
@@ -317,6 +372,7 @@ class Backend {
   Products products_;
   Workspace workspace_;
   Spans spans_;
+  parts::List parts_;
 };
 
 static_assert(branchlora::Backend<Backend<float>>);

@@ -37,6 +37,13 @@ struct Elements {
   BRANCHLORA_BODY T operator()(Index r, Index c) const { return m(r, c); }
 };
 
+/// Numbers in a row, for `Total`.
+struct Numbers {
+  const double* data;
+
+  BRANCHLORA_BODY double operator()(Index i) const { return data[i]; }
+};
+
 /// Where number `chunk` of the pieces of 0 .. n - 1 ends.
 BRANCHLORA_HD inline Index chunk_end(Index n, Index size, Index chunk) {
   return (chunk + 1) * size < n ? (chunk + 1) * size : n;

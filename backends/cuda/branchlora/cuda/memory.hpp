@@ -33,6 +33,7 @@ class Pool {
   /// At least `bytes` of uninitialised memory, aligned to 256 bytes. Throws `Error` with what was
   /// asked for and what is free.
   void* allocate(std::size_t bytes) {
+    expect_allocating(bytes);
     void* pointer = nullptr;
     const cudaError_t status = cudaMallocAsync(&pointer, std::max<std::size_t>(bytes, 1), stream_);
     if (status == cudaErrorMemoryAllocation) report_shortage(bytes);
@@ -42,8 +43,20 @@ class Pool {
 
   /// Gives memory back once everything before it on the stream is done. Null is nothing.
   void release(void* pointer) noexcept {
-    if (pointer != nullptr) cudaFreeAsync(pointer, stream_);
+    if (pointer == nullptr) return;
+    ++released_;
+    cudaFreeAsync(pointer, stream_);
   }
+
+  /// Throws `Error` while a step is recorded.
+  void expect_allocating(std::size_t bytes) const {
+    expect(!recording_, "CUDA: a step that is recorded must allocate nothing; it asked for {}",
+           readable_bytes(bytes));
+  }
+  void set_recording(bool on) { recording_ = on; }
+
+  /// How often memory was given back.
+  std::uint64_t released() const { return released_; }
 
   /// The most bytes that were ever in use at once in this process.
   std::size_t peak() const {
@@ -65,6 +78,8 @@ class Pool {
 
   cudaMemPool_t pool_ = nullptr;
   cudaStream_t stream_;
+  std::uint64_t released_ = 0;
+  bool recording_ = false;
 };
 
 /// Memory that grows to the largest request and is then kept: for what lives within one primitive.
@@ -80,6 +95,7 @@ class Workspace {
   T* get(std::ptrdiff_t n) {
     const auto bytes = static_cast<std::size_t>(n) * sizeof(T);
     if (bytes > bytes_) {
+      pool_->expect_allocating(bytes);
       pool_->release(std::exchange(data_, nullptr));
       bytes_ = 0;
       data_ = pool_->allocate(bytes);

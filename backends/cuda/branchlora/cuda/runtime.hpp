@@ -58,6 +58,8 @@ using Handle = std::unique_ptr<std::remove_pointer_t<T>, Destroyer<Destroy>>;
 
 using Stream = Handle<cudaStream_t, cudaStreamDestroy>;
 using Event = Handle<cudaEvent_t, cudaEventDestroy>;
+using GraphSource = Handle<cudaGraph_t, cudaGraphDestroy>;
+using GraphProgram = Handle<cudaGraphExec_t, cudaGraphExecDestroy>;
 using Blas = Handle<cublasHandle_t, cublasDestroy>;
 
 /// A stream that does not wait for the default one.

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <span>
 #include <type_traits>
 #include "branchlora/eigen/eigen.hpp"
 
@@ -81,6 +82,11 @@ class Backend {
     });
   }
 
+  template <class Part, class Body>
+  void for_each(std::span<const Part> parts, Body body) {
+    for (const Part& part : parts) for_each(part.size, [=](Index i) { body(part, i); });
+  }
+
   template <class Body>
   void for_rows(Index n, Body body) {
     parallel_blocks(n, 4, threads_, [&](Index first, Index last) {
@@ -114,6 +120,13 @@ class Backend {
   template <class F>
   double sum(Index n, F f) {
     return Team<double>{}.sum(n, [&](Index i) { return static_cast<double>(f(i)); });
+  }
+
+  template <class Part, class F>
+  double sum(std::span<const Part> parts, F f) {
+    double total = 0;
+    for (const Part& part : parts) total += sum(part.size, [&](Index i) { return f(part, i); });
+    return total;
   }
 
   void skinny_dot(MatrixView<const T> x, MatrixView<const T> w, T scale, MatrixView<T> u, bool add,

@@ -2,13 +2,14 @@
 /// The gate that scores branches by a linear function of the layer's input.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,12 @@
 
 namespace branchlora {
 
+/// What a gate does with each token beside its own work: nothing.
+struct NoMix {
+  template <class Gates>
+  BRANCHLORA_HD void operator()(const Gates& /*gates*/, Index /*token*/) const {}
+};
+
 /// The gate of `router::Linear`, and of `router::PerTask` around it: scores = R x / temperature,
 /// with R of V::capacity x d_in, for a token, or for the first token or the mean of a sequence. One
 /// R for all tasks, or one a task.
@@ -40,6 +47,8 @@ class LinearGate {
   static constexpr bool per_token = !V::Granularity::per_sequence;
   /// Whether router and trunk are one matrix, so that one product serves both.
   static constexpr bool fused = per_token && !V::per_task_router && (V::Trunk::shared || V::dense);
+  /// That `open` and `close` take the layer's mix along.
+  static constexpr bool mixes = true;
   using BatchGates = Gates<T, top_k>;
   static constexpr bool supervised = V::Supervision::enabled;
   static constexpr bool biased = BiasedGating<typename V::Gating>;
@@ -133,81 +142,75 @@ class LinearGate {
   }
 
   /// The gates of a batch. `logits`, tokens x capacity, are given where router and trunk are fused.
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
+  /// `mix(gates, token)` is called for every token once its gates are known.
+  template <class Mix = NoMix>
+  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits,
+                  Mix mix = {}) {
     auto& backend = tape.backend();
     BatchGates g;
     g.sequences = routing.sequences;
     g.tasks = routing.tasks;
     g.chosen = tape.template array<std::int32_t>(x.rows() * top_k);
-    if constexpr (per_token) {
-      g.inputs = x.value();
-    } else {
-      if (routing.memory == Routing::Memory::reuse) {
-        return memory_.recall(tape, x.rows(), capacity, name_, g);
-      }
-      g.unit_of = gate::units_of_tokens(tape, *routing.sequences);
-      g.inputs = gate::sequence_means<typename V::Granularity>(tape, *routing.sequences, x.value());
+    if (!per_token && routing.memory == Routing::Memory::reuse) {
+      g = memory_.recall(tape, x.rows(), capacity, name_, g);
+      if constexpr (!std::same_as<Mix, NoMix>) for_tokens(backend, x.rows(), g, mix);
+      return g;
     }
+    const Index units = per_token ? x.rows() : routing.sequences->count();
+    g.inputs = per_token ? x.value() : tape.scratch(units, x.cols());
     if constexpr (V::labelled) label(tape, routing, g);
-    const Index units = g.inputs.rows;
     g.logits = fused ? logits : tape.scratch(units, capacity);
     g.saved = tape.scratch(units, capacity);
     g.weights = tape.scratch(units, capacity);
     auto* unit_chosen = per_token ? g.chosen : tape.template array<std::int32_t>(units * top_k);
-    const T* bias = biased ? tape.upload(std::span<const T>(bias_)) : nullptr;
-    for_runs(g, [&](const Router& router, Index first, Index count) {
-      const auto rows = g.logits.middle_rows(first, count);
-      if (!fused && !silent(g)) {
-        backend.skinny_dot(g.inputs.middle_rows(first, count), router.weight->value, T(1), rows,
-                           false, Chosen{});
-      }
-      if (hyper_.temperature != 1.0 && !silent(g)) cool(backend, rows);
-      const std::int32_t* known = g.task_known ? g.labels : nullptr;
-      backend.for_each(count, [=, saved = g.saved, weights = g.weights,
-                               allowed = router.allowed] BRANCHLORA_BODY(Index i) {
-        T* w = weights.row(first + i);
-        std::int32_t* chosen = unit_chosen + (first + i) * top_k;
-        if (known != nullptr) {
-          gate::only<capacity, top_k>(known[first + i], w, chosen);
-        } else {
-          weigh(rows.row(i), bias, allowed, saved.row(first + i), w, chosen);
+    const Weighing weighing{g, unit_chosen,
+                            biased ? tape.upload(std::span<const T>(bias_)) : nullptr,
+                            static_cast<T>(hyper_.temperature)};
+    if constexpr (per_token) {
+      for_runs(g, [&](const Router& router, Index first, Index count) {
+        if (!fused && !silent(g)) {
+          backend.skinny_dot(g.inputs.middle_rows(first, count), router.weight->value, T(1),
+                             g.logits.middle_rows(first, count), false, Chosen{});
         }
+        backend.for_each(count, [=, allowed = router.allowed] BRANCHLORA_BODY(Index i) {
+          weighing(first + i, allowed);
+          mix(g, first + i);
+        });
       });
-    });
+    } else {
+      g.unit_of = gate::units_of_tokens(tape, *routing.sequences);
+      open_sequences(tape, x.value(), g, weighing, mix);
+    }
     if constexpr (BiasBalance<typename V::Balance>) {
       if (routing.supervise && tape.recording()) shift_bias(tape, units, unit_chosen);
     }
-    if constexpr (!per_token) {
-      gate::spread(backend, x.rows(), unit_chosen, g);
-      if (routing.memory == Routing::Memory::remember) memory_.remember(backend, unit_chosen, g);
+    if (!per_token && routing.memory == Routing::Memory::remember) {
+      memory_.remember(backend, unit_chosen, g);
     }
     return g;
   }
 
   /// From the gradient of every token's gates (its chosen entries) to that of the logits, units x
-  /// capacity, and of the routers. `dlogits` is where to, if router and trunk are fused; the
-  /// weight's gradient is then the caller's.
+  /// capacity, and of the routers of tokens. `dlogits` is where to, if router and trunk are fused;
+  /// the weight's gradient is then the caller's. `unmix(gates, token)` is called for every token
+  /// first, and may write its row of `dgates`.
+  template <class Unmix = NoMix>
   MatrixView<T> close(Tape<B>& tape, const BatchGates& g, MatrixView<T> dgates,
-                      MatrixView<T> dlogits) {
+                      MatrixView<T> dlogits, Unmix unmix = {}) {
     auto& backend = tape.backend();
     const Index units = g.logits.rows;
-    MatrixView<T> dweights = dgates;
-    std::int32_t* unit_chosen = g.chosen;
-    if constexpr (!per_token) std::tie(dweights, unit_chosen) = gate::gather(tape, g, dgates);
     if constexpr (!fused) dlogits = tape.scratch(units, capacity);
-    if constexpr (WeightBalance<typename V::Balance>) {
+    const std::int32_t* unit_chosen = g.chosen;
+    if constexpr (!per_token) {
+      unit_chosen = close_sequences(tape, g, dgates, dlogits, unmix);
+    } else if constexpr (WeightBalance<typename V::Balance>) {
+      for_tokens(backend, units, g, unmix);
       if (g.labels != nullptr) {
-        gate::add_weight_balance_gradient<typename V::Balance>(tape, g, hyper_, dweights);
+        gate::add_weight_balance_gradient<typename V::Balance>(tape, g, hyper_, dgates);
       }
-    }
-    if (g.task_known) {
-      backend.fill(dlogits, T(0));
+      close_tokens(backend, g, dgates, dlogits, NoMix{});
     } else {
-      backend.for_each(units, [=] BRANCHLORA_BODY(Index i) {
-        V::Gating::template backward<capacity, top_k>(g.saved.row(i), g.weights.row(i),
-                                                      unit_chosen + i * top_k, dweights.row(i),
-                                                      dlogits.row(i));
-      });
+      close_tokens(backend, g, dgates, dlogits, unmix);
     }
     if constexpr (ProbabilityBalance<typename V::Balance>) {
       if (!silent(g)) add_balance_gradient(tape, g, unit_chosen, dlogits);
@@ -221,7 +224,7 @@ class LinearGate {
     if (hyper_.temperature != 1.0) cool(backend, dlogits);
     if constexpr (fused) {
       routers_.front().weight->has_grad = true;
-    } else {
+    } else if constexpr (per_token) {
       for_runs(g, [&](const Router& router, Index first, Index count) {
         if (!router.weight->trainable) return;
         const bool add = std::exchange(router.weight->has_grad, true);
@@ -233,22 +236,17 @@ class LinearGate {
   }
 
   /// From the gradient of the logits to x, where the router's product is not the trunk's too. That
-  /// of a sequence's gate adds to a gradient that is there already.
+  /// of a sequence's gate adds to a gradient that is there already, and goes to the routers too.
   void to_x(Tape<B>& tape, const BatchGates& g, Var<T> x, MatrixView<T> dlogits) {
-    if (!x.needs_grad() || silent(g)) return;
-    const auto product = [&](MatrixView<T> to, bool add) {
+    if (silent(g)) return;
+    if constexpr (!per_token) {
+      sequences_to_x(tape, g, x, dlogits);
+    } else if (x.needs_grad()) {
+      const auto dx = tape.gradient(x);
       for_runs(g, [&](const Router& router, Index first, Index count) {
         tape.backend().skinny_axpy(dlogits.middle_rows(first, count), router.weight->value, T(1),
-                                   to.middle_rows(first, count), add, Chosen{});
+                                   dx.view.middle_rows(first, count), dx.add, Chosen{});
       });
-    };
-    if constexpr (per_token) {
-      const auto dx = tape.gradient(x);
-      product(dx.view, dx.add);
-    } else {
-      const auto dinputs = tape.scratch(dlogits.rows, x.cols());
-      product(dinputs, false);
-      gate::sequence_means_backward<typename V::Granularity>(tape, *g.sequences, x, dinputs);
     }
   }
 
@@ -301,20 +299,192 @@ class LinearGate {
 
   // The functions that follow are public because nvcc takes no body from a private function.
  public:
-  /// One gate vector, under the biases if the gating has any.
-  BRANCHLORA_HD static void weigh(const T* logits, [[maybe_unused]] const T* bias,
-                                  BranchSet allowed, T* saved, T* weights, std::int32_t* chosen) {
-    if constexpr (biased) {
-      V::Gating::template forward<capacity, top_k>(logits, bias, allowed, saved, weights, chosen);
-    } else {
-      V::Gating::template forward<capacity, top_k>(logits, allowed, saved, weights, chosen);
+  /// Makes the gate vector of a unit from its logits, which are divided by the temperature.
+  struct Weighing {
+    BatchGates g;
+    std::int32_t* unit_chosen;
+    const T* bias;
+    T temperature;
+
+    BRANCHLORA_HD void operator()(Index unit, BranchSet allowed) const {
+      T* logits = g.logits.row(unit);
+      T* weights = g.weights.row(unit);
+      std::int32_t* chosen = unit_chosen + unit * top_k;
+      for (Index b = 0; b < capacity; ++b) logits[b] /= temperature;
+      if (g.task_known) {
+        gate::only<capacity, top_k>(g.labels[unit], weights, chosen);
+      } else if constexpr (biased) {
+        V::Gating::template forward<capacity, top_k>(logits, bias, allowed, g.saved.row(unit),
+                                                     weights, chosen);
+      } else {
+        V::Gating::template forward<capacity, top_k>(logits, allowed, g.saved.row(unit), weights,
+                                                     chosen);
+      }
     }
+  };
+
+  /// The way back of that, to logits that are divided already.
+  BRANCHLORA_HD static void unweigh(const BatchGates& g, Index unit, const std::int32_t* chosen,
+                                    const T* dweights, T* dlogits) {
+    if (g.task_known) {
+      for (Index b = 0; b < capacity; ++b) dlogits[b] = T(0);
+    } else {
+      V::Gating::template backward<capacity, top_k>(g.saved.row(unit), g.weights.row(unit), chosen,
+                                                    dweights, dlogits);
+    }
+  }
+
+  /// The router of a sequence.
+  struct Scorer {
+    const T* weight;
+    BranchSet allowed;
+  };
+
+  /// The router of each sequence.
+  const Scorer* scorers(Tape<B>& tape, const BatchGates& g) const {
+    thread_local std::vector<Scorer> host;
+    host.clear();
+    for_runs(g, [&](const Router& router, Index, Index count) {
+      host.insert(host.end(), static_cast<std::size_t>(count),
+                  Scorer{router.weight->value.data, router.allowed});
+    });
+    return tape.upload(std::span<const Scorer>(host));
+  }
+
+  /// What the gates of sequences read and choose, and the mix of their tokens, a team a sequence.
+  template <class Mix>
+  void open_sequences(Tape<B>& tape, MatrixView<const T> x, const BatchGates& g,
+                      const Weighing& weighing, Mix mix) const {
+    const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
+    const Scorer* routers = scorers(tape, g);
+    const bool scored = !silent(g);
+    tape.backend().for_rows(g.logits.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
+      const Index first = offsets[s];
+      const Index length = offsets[s + 1] - first;
+      T* input = g.inputs.row(s);
+      gate::sequence_mean<typename V::Granularity>(team, x.middle_rows(first, length), input);
+      for (Index b = 0; scored && b < capacity; ++b) {
+        const T* row = routers[s].weight + b * x.cols;
+        const T score = team.sum(x.cols, [=](Index c) { return input[c] * row[c]; });
+        team.loop(1, [=](Index) { g.logits(s, b) = score; });
+      }
+      team.loop(1, [=](Index) { weighing(s, routers[s].allowed); });
+      team.loop(length, [=](Index i) {
+        for (Index k = 0; k < top_k; ++k) {
+          g.chosen[(first + i) * top_k + k] = weighing.unit_chosen[s * top_k + k];
+        }
+        mix(g, first + i);
+      });
+    });
+  }
+
+  /// From the gradient of the tokens' gates to that of their sequences' logits. Returns the choice
+  /// of each sequence.
+  template <class Unmix>
+  static const std::int32_t* close_sequences(Tape<B>& tape, const BatchGates& g,
+                                             MatrixView<T> dgates, MatrixView<T> dlogits,
+                                             Unmix unmix) {
+    const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
+    const auto dweights = tape.scratch(dlogits.rows, capacity);
+    auto* unit_chosen = tape.template array<std::int32_t>(dlogits.rows * top_k);
+    tape.backend().for_rows(dlogits.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
+      const Index first = offsets[s];
+      const Index length = offsets[s + 1] - first;
+      team.loop(length, [=](Index i) { unmix(g, first + i); });
+      for (Index k = 0; k < top_k; ++k) {
+        const std::int32_t b = g.chosen_of(first)[k];
+        const T sum = team.sum(length, [=](Index i) { return dgates(first + i, b); });
+        team.loop(1, [=](Index) {
+          dweights(s, b) = sum;
+          unit_chosen[s * top_k + k] = b;
+        });
+      }
+      team.loop(1, [=](Index) {
+        unweigh(g, s, unit_chosen + s * top_k, dweights.row(s), dlogits.row(s));
+      });
+    });
+    return unit_chosen;
+  }
+
+  /// From the gradient of the tokens' gates to that of their logits.
+  template <class Unmix>
+  static void close_tokens(B& backend, const BatchGates& g, MatrixView<T> dgates,
+                           MatrixView<T> dlogits, Unmix unmix) {
+    backend.for_each(dlogits.rows, [=] BRANCHLORA_BODY(Index t) {
+      unmix(g, t);
+      unweigh(g, t, g.chosen_of(t), dgates.row(t), dlogits.row(t));
+    });
+  }
+
+  template <class Mix>
+  static void for_tokens(B& backend, Index tokens, const BatchGates& g, Mix mix) {
+    backend.for_each(tokens, [=] BRANCHLORA_BODY(Index t) { mix(g, t); });
+  }
+
+  /// A router that trains.
+  struct Target {
+    const T* weight;
+    T* grad;
+    bool add;
+  };
+
+  /// From the gradient of the sequences' logits to their tokens and to the routers that train: a
+  /// team for each sequence, and for each row of a router.
+  void sequences_to_x(Tape<B>& tape, const BatchGates& g, Var<T> x, MatrixView<T> dlogits) const {
+    thread_local std::vector<Target> host;
+    host.clear();
+    for_runs(g, [&](const Router& router, Index, Index) {
+      Parameter<T>& w = *router.weight;
+      const auto same = [&](const Target& t) { return t.weight == w.value.data; };
+      if (!w.trainable || std::any_of(host.begin(), host.end(), same)) return;
+      host.push_back({w.value.data, w.grad.data, std::exchange(w.has_grad, true)});
+    });
+    const Target* targets = tape.upload(std::span<const Target>(host));
+    const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
+    const Scorer* routers = scorers(tape, g);
+    const Index units = dlogits.rows;
+    MatrixView<T> dx;
+    MatrixView<T> dinputs;
+    if (x.needs_grad()) {
+      const auto sink = tape.gradient(x);
+      if (!sink.add) tape.backend().fill(sink.view, T(0));
+      dx = sink.view;
+      dinputs = tape.scratch(units, x.cols());
+    }
+    const Index to_x = dinputs.rows;
+    tape.backend().for_rows(
+        to_x + std::ssize(host) * capacity, [=] BRANCHLORA_BODY(auto team, Index i) {
+          const Index width = g.inputs.cols;
+          if (i < to_x) {
+            T* from = dinputs.row(i);
+            const T* slopes = dlogits.row(i);
+            const T* weight = routers[i].weight;
+            team.loop(width, [=](Index c) {
+              T sum = 0;
+              for (Index b = 0; b < capacity; ++b) sum += slopes[b] * weight[b * width + c];
+              from[c] = sum;
+            });
+            gate::add_sequence_mean_gradient<typename V::Granularity>(
+                team, from, dx.middle_rows(offsets[i], offsets[i + 1] - offsets[i]));
+          } else {
+            const Target target = targets[(i - to_x) / capacity];
+            const Index b = (i - to_x) % capacity;
+            T* to = target.grad + b * width;
+            if (!target.add) team.loop(width, [=](Index c) { to[c] = T(0); });
+            for (Index s = 0; s < units; ++s) {
+              if (routers[s].weight != target.weight) continue;
+              const T* input = g.inputs.row(s);
+              const T slope = dlogits(s, b);
+              team.loop(width, [=](Index c) { to[c] += slope * input[c]; });
+            }
+          }
+        });
   }
 
   /// Whether the scores are of no use: the task is the choice, and the router does not train.
   bool silent(const BatchGates& g) const { return g.task_known && !stage_.router; }
 
-  /// Divides by the temperature.
+  /// Divides a gradient by the temperature.
   void cool(B& backend, MatrixView<T> m) const {
     backend.for_each(
         m.rows, [=, temperature = static_cast<T>(hyper_.temperature)] BRANCHLORA_BODY(Index i) {

@@ -10,23 +10,37 @@
 
 namespace branchlora::gate {
 
+/// The mean of the first `G`::tokens(rows) rows of x, one team's part of the work.
+template <GranularityOf G, class Team, class T>
+BRANCHLORA_BODY void sequence_mean(const Team& team, MatrixView<const T> x, T* to) {
+  const Index count = G::tokens(x.rows);
+  team.loop(x.cols, [=](Index c) { to[c] = T(0); });
+  const T share = T(1) / static_cast<T>(count);
+  for (Index i = 0; i < count; ++i) {
+    const T* from = x.row(i);
+    team.loop(x.cols, [=](Index c) { to[c] += share * from[c]; });
+  }
+}
+
+/// From the gradient of that mean: adds to dx.
+template <GranularityOf G, class Team, class T>
+BRANCHLORA_BODY void add_sequence_mean_gradient(const Team& team, const T* from, MatrixView<T> dx) {
+  const Index count = G::tokens(dx.rows);
+  const T share = T(1) / static_cast<T>(count);
+  for (Index i = 0; i < count; ++i) {
+    T* to = dx.row(i);
+    team.loop(dx.cols, [=](Index c) { to[c] += share * from[c]; });
+  }
+}
+
 /// The mean of each sequence's first `G`::tokens(length) rows of x: sequences x width.
 template <GranularityOf G, Backend B>
 MatrixView<typename B::Scalar> sequence_means(Tape<B>& tape, const Sequences& sequences,
                                               MatrixView<const typename B::Scalar> x) {
-  using T = typename B::Scalar;
   const auto means = tape.scratch(sequences.count(), x.cols);
   const Index* offsets = tape.upload(std::span<const Index>(sequences.offsets));
   tape.backend().for_rows(means.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
-    const Index first = offsets[s];
-    const Index count = G::tokens(offsets[s + 1] - first);
-    T* to = means.row(s);
-    team.loop(x.cols, [=](Index c) { to[c] = T(0); });
-    const T share = T(1) / static_cast<T>(count);
-    for (Index i = 0; i < count; ++i) {
-      const T* from = x.row(first + i);
-      team.loop(x.cols, [=](Index c) { to[c] += share * from[c]; });
-    }
+    sequence_mean<G>(team, x.middle_rows(offsets[s], offsets[s + 1] - offsets[s]), means.row(s));
   });
   return means;
 }
@@ -35,18 +49,12 @@ MatrixView<typename B::Scalar> sequence_means(Tape<B>& tape, const Sequences& se
 template <GranularityOf G, Backend B>
 void sequence_means_backward(Tape<B>& tape, const Sequences& sequences, Var<typename B::Scalar> x,
                              MatrixView<const typename B::Scalar> dmeans) {
-  using T = typename B::Scalar;
   const auto dx = tape.gradient(x);
-  if (!dx.add) tape.backend().fill(dx.view, T(0));
+  if (!dx.add) tape.backend().fill(dx.view, typename B::Scalar(0));
   const Index* offsets = tape.upload(std::span<const Index>(sequences.offsets));
   tape.backend().for_rows(dmeans.rows, [=, dx = dx.view] BRANCHLORA_BODY(auto team, Index s) {
-    const Index count = G::tokens(offsets[s + 1] - offsets[s]);
-    const T share = T(1) / static_cast<T>(count);
-    const T* from = dmeans.row(s);
-    for (Index i = 0; i < count; ++i) {
-      T* to = dx.row(offsets[s] + i);
-      team.loop(dmeans.cols, [=](Index c) { to[c] += share * from[c]; });
-    }
+    add_sequence_mean_gradient<G>(team, dmeans.row(s),
+                                  dx.middle_rows(offsets[s], offsets[s + 1] - offsets[s]));
   });
 }
 

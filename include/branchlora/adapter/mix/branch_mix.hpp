@@ -13,12 +13,15 @@ namespace branchlora::mix {
 /// u. `Rank` rows a branch, `Chosen` branches a token.
 ///
 /// Both functions work on one token and allocate nothing. u holds Rank scalars (shared) or a block
-/// of Rank for each branch; z a block of Rank for each branch, of which only the chosen ones are
-/// written and read; gates one scalar for each branch.
-template <bool Shared, Index Rank, Index Chosen>
+/// of Rank for each branch; z a block of Rank for each branch, zeros for those that were not
+/// chosen; gates one scalar for each branch.
+template <bool Shared, Index Rank, Index Branches, Index Chosen>
 struct BranchMix {
   template <class T>
   BRANCHLORA_HD static void forward(const T* u, const T* gates, const std::int32_t* chosen, T* z) {
+    if constexpr (Chosen < Branches) {
+      for (Index q = 0; q < Branches * Rank; ++q) z[q] = T(0);
+    }
     for (Index k = 0; k < Chosen; ++k) {
       const Index b = chosen[k];
       const T* ub = Shared ? u : u + b * Rank;
@@ -26,12 +29,12 @@ struct BranchMix {
     }
   }
 
-  /// Writes du (all of it where shared, else the chosen blocks) and the chosen entries of dgates.
+  /// Writes du and the chosen entries of dgates. Reads the chosen blocks of dz only.
   template <class T>
   BRANCHLORA_HD static void backward(const T* u, const T* gates, const std::int32_t* chosen,
                                      const T* dz, T* du, T* dgates) {
-    if constexpr (Shared) {
-      for (Index q = 0; q < Rank; ++q) du[q] = T(0);
+    if constexpr (Shared || Chosen < Branches) {
+      for (Index q = 0; q < (Shared ? Rank : Branches * Rank); ++q) du[q] = T(0);
     }
     for (Index k = 0; k < Chosen; ++k) {
       const Index b = chosen[k];
