@@ -31,6 +31,8 @@
 #include "branchlora/data/task.hpp"               // a folder with a task's training and test files
 #include "branchlora/data/tokenizer.hpp"          // words to numbers and back
 #include "branchlora/io/atomic_file.hpp"          // files that are whole or not there
+#include "branchlora/io/gguf.hpp"                 // quantised checkpoints
+#include "branchlora/io/gguf_llama.hpp"           // a LLaMA among them as a folder as published
 #include "branchlora/io/peft.hpp"                 // adapters as PEFT keeps them
 #include "branchlora/io/peft_config.hpp"          // their settings
 #include "branchlora/io/safetensors.hpp"          // tensors on disk
@@ -81,12 +83,14 @@
 #include "branchlora/adapter/variant/task_moe_lora.hpp"  // MOELoRA whose gate knows the task alone
 
 // Floor 4, the multimodal model.
-#include "branchlora/model/adapter_file.hpp"  // adapters of every variant on disk
-#include "branchlora/model/checkpoint.hpp"    // parameters on disk
-#include "branchlora/model/config.hpp"        // its sizes
-#include "branchlora/model/dataset.hpp"       // samples as tokens and pictures
-#include "branchlora/model/generate.hpp"      // greedy generation with a key-value cache
-#include "branchlora/model/multimodal.hpp"    // vision tower, projector, decoder
+#include "branchlora/model/adapter_file.hpp"            // adapters of every variant on disk
+#include "branchlora/model/checkpoint.hpp"              // parameters on disk
+#include "branchlora/model/config.hpp"                  // its sizes
+#include "branchlora/model/dataset.hpp"                 // samples as tokens and pictures
+#include "branchlora/model/generate.hpp"                // greedy generation with a key-value cache
+#include "branchlora/model/multimodal.hpp"              // vision tower, projector, decoder
+#include "branchlora/model/published/checkpoint.hpp"    // LLaMA, CLIP and LLaVA-1.5 as published
+#include "branchlora/model/published/image_prompt.hpp"  // a prompt with a picture in it
 
 // Floor 4, adapters that are generated.
 #include "branchlora/generator/checkpoint_bank.hpp"  // checkpoints of an adapter, several a task
