@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/io/safetensors.hpp"
 #include "temporary_folder.hpp"
 
 using namespace branchlora;

@@ -4,9 +4,6 @@
 /// endian, without gaps.
 #pragma once
 
-#include <sys/mman.h>
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <bit>
 #include <concepts>
@@ -16,7 +13,6 @@
 #include <filesystem>
 #include <limits>
 #include <map>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -27,18 +23,16 @@
 
 #include "branchlora/core/error.hpp"
 #include "branchlora/core/matrix.hpp"
-#include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/dtype.hpp"
 #include "branchlora/io/half.hpp"
 #include "branchlora/io/json.hpp"
+#include "branchlora/io/mapped_file.hpp"
+#include "branchlora/io/safetensors_writer.hpp"
 
 namespace branchlora::io {
 
 static_assert(std::endian::native == std::endian::little,
               "Tensor files are little-endian and are read as they are.");
-
-/// Text that a file carries beside its tensors.
-using Metadata = std::map<std::string, std::string>;
 
 /// A tensor inside an open file. `bytes` are row-major and may start at any address.
 struct TensorView {
@@ -69,18 +63,6 @@ template <class T>
 concept WholeNumber = Storable<T> && std::integral<T> && !std::same_as<T, bool>;
 
 namespace detail {
-
-inline constexpr std::uint64_t max_header_bytes = 100'000'000;
-
-/// Bytes of a tensor of this type and shape, unless that overflows.
-inline std::optional<std::uint64_t> checked_bytes(Dtype dtype, std::span<const Index> shape) {
-  std::uint64_t total = 1;
-  for (const Index extent : shape) {
-    if (__builtin_mul_overflow(total, static_cast<std::uint64_t>(extent), &total)) return {};
-  }
-  if (__builtin_mul_overflow(total, byte_size(dtype), &total)) return {};
-  return total;
-}
 
 template <class From, class To>
 void widen(std::span<const std::byte> bytes, std::span<To> out, auto convert) {
@@ -165,8 +147,10 @@ class SafeTensors {
   }
 
  private:
-  explicit SafeTensors(const std::filesystem::path& path) : path_(path) {
-    const auto file = map();
+  explicit SafeTensors(const std::filesystem::path& path) : path_(path), file_(path) {
+    const auto file = file_.bytes();
+    expect(file.size() >= 8, "{}: expected a safetensors file of at least 8 bytes, found {}",
+           path_.string(), file.size());
     const auto data = parse_header(file);
     check_coverage(data.size());
     for (auto& [name, tensor] : tensors_) {
@@ -174,19 +158,6 @@ class SafeTensors {
       tensor.bytes = data.subspan(begin, end - begin);
     }
     places_.clear();
-  }
-
-  std::span<const std::byte> map() {
-    const Descriptor file(open_for_reading(path_));
-    struct stat facts {};
-    if (::fstat(file.get(), &facts) != 0) fail_with_errno("read", path_);
-    const auto size = static_cast<std::size_t>(facts.st_size);
-    expect(size >= 8, "{}: expected a safetensors file of at least 8 bytes, found {}",
-           path_.string(), size);
-    void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (address == MAP_FAILED) fail_with_errno("map", path_);
-    mapping_.reset(address, [size](void* begin) { ::munmap(begin, size); });
-    return {static_cast<const std::byte*>(address), size};
   }
 
   /// Fills `tensors_` (without bytes), `places_` and `metadata_`; gives the data section.
@@ -275,7 +246,7 @@ class SafeTensors {
   }
 
   std::filesystem::path path_;
-  std::shared_ptr<void> mapping_;
+  MappedFile file_;
   std::map<std::string, TensorView, std::less<>> tensors_;
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> places_;  // while opening
   Metadata metadata_;
@@ -284,47 +255,17 @@ class SafeTensors {
 /// Writes `tensors` and `metadata` to `path`, atomically: sorted by type (largest first) and name,
 /// the header padded so that the data begin at a multiple of 8. Throws `Error` if a tensor's bytes
 /// do not fit its shape, a name appears twice or is reserved, or the disk refuses.
-inline void write_safetensors(const std::filesystem::path& path, std::vector<TensorOut> tensors,
+inline void write_safetensors(const std::filesystem::path& path,
+                              const std::vector<TensorOut>& tensors,
                               const Metadata& metadata = {}) {
-  std::ranges::sort(tensors, [](const TensorOut& a, const TensorOut& b) {
-    return std::tie(b.dtype, a.name) < std::tie(a.dtype, b.name);
-  });
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::map<std::string_view, int> seen;
-  std::uint64_t begin = 0;
-  for (const TensorOut& tensor : tensors) {
-    const std::string where = path.string() + ": tensor '" + tensor.name + "'";
-    expect(tensor.name != "__metadata__", "{}: the name is reserved", where);
-    expect(++seen[tensor.name] == 1, "{}: the name appears twice", where);
-    expect(std::ranges::all_of(tensor.shape, [](Index extent) { return extent >= 0; }),
-           "{}: expected extents of 0 or more, found shape [{}]", where,
-           fmt::join(tensor.shape, ", "));
-    const auto bytes = detail::checked_bytes(tensor.dtype, tensor.shape);
-    expect(bytes == tensor.bytes.size(), "{}: expected the bytes of {} of shape [{}], found {}",
-           where, to_string(tensor.dtype), fmt::join(tensor.shape, ", "), tensor.bytes.size());
-    const std::uint64_t end = begin + *bytes;
-    header[tensor.name] = {{"dtype", std::string(to_string(tensor.dtype))},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {begin, end}}};
-    begin = end;
+  std::vector<TensorEntry> entries;
+  std::map<std::string_view, std::span<const std::byte>> bytes;
+  for (const auto& [name, dtype, shape, its_bytes] : tensors) {
+    entries.push_back({name, dtype, shape});
+    bytes.emplace(name, its_bytes);
   }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception&) {
-    fail("{}: expected names and metadata in UTF-8, found other bytes", path.string());
-  }
-  text.append((8 - text.size() % 8) % 8, ' ');
-  const std::uint64_t length = text.size();
-  expect(length <= detail::max_header_bytes, "{}: expected a header of at most {} bytes, found {}",
-         path.string(), detail::max_header_bytes, length);
-
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(text);
-  for (const TensorOut& tensor : tensors) file.write(tensor.bytes);
-  file.commit();
+  stream_safetensors(path, std::move(entries), metadata,
+                     [&](const TensorEntry& entry) { return bytes.at(entry.name); });
 }
 
 }  // namespace branchlora::io

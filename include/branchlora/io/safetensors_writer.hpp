@@ -2,11 +2,14 @@
 /// Writes a safetensors file tensor by tensor, so that no more than one is in memory at a time.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -18,9 +21,11 @@
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/dtype.hpp"
-#include "branchlora/io/safetensors.hpp"
 
 namespace branchlora::io {
+
+/// Text that a file carries beside its tensors.
+using Metadata = std::map<std::string, std::string>;
 
 /// What the header of a safetensors file says of a tensor, but for its place.
 struct TensorEntry {
@@ -30,6 +35,18 @@ struct TensorEntry {
 };
 
 namespace detail {
+
+inline constexpr std::uint64_t max_header_bytes = 100'000'000;
+
+/// Bytes of a tensor of this type and shape, unless that overflows.
+inline std::optional<std::uint64_t> checked_bytes(Dtype dtype, std::span<const Index> shape) {
+  std::uint64_t total = 1;
+  for (const Index extent : shape) {
+    if (__builtin_mul_overflow(total, static_cast<std::uint64_t>(extent), &total)) return {};
+  }
+  if (__builtin_mul_overflow(total, byte_size(dtype), &total)) return {};
+  return total;
+}
 
 /// Sorts `entries` by type (largest first) and name and gives the header of a file that holds them
 /// in this order; `path` begins messages.
@@ -70,10 +87,11 @@ inline std::string safetensors_header(const std::filesystem::path& path,
 
 }  // namespace detail
 
-/// Writes `entries` and `metadata` to `path`, atomically, as `write_safetensors` does; but asks
-/// `bytes_of(entry)` for the bytes of each when its turn comes. They need to live only until it is
-/// asked for the next. Throws `Error` if a tensor's bytes do not fit its shape, a name appears
-/// twice or is reserved, or the disk refuses.
+/// Writes `entries` and `metadata` to `path`, atomically: sorted by type (largest first) and name,
+/// the header padded so that the data begin at a multiple of 8. Asks `bytes_of(entry)` for the
+/// bytes of each when its turn comes. They need to live only until it is asked for the next. Throws
+/// `Error` if a tensor's bytes do not fit its shape, a name appears twice or is reserved, or the
+/// disk refuses.
 void stream_safetensors(const std::filesystem::path& path, std::vector<TensorEntry> entries,
                         const Metadata& metadata, auto bytes_of) {
   const std::string header = detail::safetensors_header(path, entries, metadata);
