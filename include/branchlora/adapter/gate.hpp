@@ -29,13 +29,20 @@ BRANCHLORA_HD void softmax(const T* logits, BranchSet allowed, T* probabilities)
   for (Index i = 0; i < N; ++i) probabilities[i] /= sum;
 }
 
+/// The sum over the K chosen branches of a b.
+template <Index K, class T>
+BRANCHLORA_HD T dot_chosen(const T* a, const T* b, const std::int32_t* chosen) {
+  T dot = 0;
+  for (Index k = 0; k < K; ++k) dot += a[chosen[k]] * b[chosen[k]];
+  return dot;
+}
+
 /// dlogits = the gradient of `softmax`, given that of the probabilities of the K chosen branches
 /// (the others have none).
 template <Index N, Index K, class T>
 BRANCHLORA_HD void softmax_backward(const T* probabilities, const std::int32_t* chosen,
                                     const T* dprobabilities, T* dlogits) {
-  T dot = 0;
-  for (Index k = 0; k < K; ++k) dot += probabilities[chosen[k]] * dprobabilities[chosen[k]];
+  const T dot = dot_chosen<K>(probabilities, dprobabilities, chosen);
   for (Index i = 0; i < N; ++i) dlogits[i] = -probabilities[i] * dot;
   for (Index k = 0; k < K; ++k) {
     dlogits[chosen[k]] += probabilities[chosen[k]] * dprobabilities[chosen[k]];

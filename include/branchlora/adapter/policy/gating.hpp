@@ -181,8 +181,7 @@ struct SigmoidRenormalised {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* saved, const T* weights, const std::int32_t* chosen,
                                      const T* dweights, T* dlogits) {
-    T dot = 0;
-    for (Index k = 0; k < K; ++k) dot += weights[chosen[k]] * dweights[chosen[k]];
+    const T dot = gate::dot_chosen<K>(weights, dweights, chosen);
     for (Index i = 0; i < N; ++i) dlogits[i] = T(0);
     for (Index k = 0; k < K; ++k) {
       dlogits[chosen[k]] = saved[chosen[k]] * (dweights[chosen[k]] - dot);
@@ -210,10 +209,9 @@ struct SoftmaxRenormalised {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* saved, const T* weights, const std::int32_t* chosen,
                                      const T* dweights, T* dlogits) {
-    T dot = 0;
+    const T dot = gate::dot_chosen<K>(weights, dweights, chosen);
     T total = 0;
     T mean = 0;
-    for (Index k = 0; k < K; ++k) dot += weights[chosen[k]] * dweights[chosen[k]];
     for (Index k = 0; k < K; ++k) mean += saved[chosen[k]] * (dweights[chosen[k]] - dot);
     for (Index i = 0; i < N; ++i) total += saved[i];
     for (Index i = 0; i < N; ++i) dlogits[i] = -saved[i] / total * mean;
