@@ -24,25 +24,8 @@ using MoLora8 = MoLora<R, 8>;
 template <int R>
 using LoraMoe8 = LoraMoe<R, 8>;
 
-Hyper with_temperature(double temperature) {
-  Hyper hyper = continual::Options{}.hyper;
-  hyper.temperature = temperature;
-  return hyper;
-}
-
-Hyper with_balance(const Hyper& own) {
-  Hyper hyper = continual::Options{}.hyper;
-  hyper.balance_weight = own.balance_weight;
-  hyper.balance_delta = own.balance_delta;
-  return hyper;
-}
-
 /// MoRE's loss is a mean over the adapted linears, each of which adds its own.
-Hyper with_contrast(double weight) {
-  Hyper hyper = continual::Options{}.hyper;
-  hyper.contrast_weight = weight;
-  return hyper;
-}
+const Hyper more = hyper_with({{&Hyper::contrast_weight, 0.1 / linears}});
 
 }  // namespace
 
@@ -50,12 +33,15 @@ std::vector<Entry> dense() {
   return {
       entry<MoeLora8, 4>("MoELoRA"),
       entry<MoLora8, 4>("MoLoRA"),
-      entry<LoraMoe8, 4>("LoRAMoE", with_balance(lora_moe_hyper)),
+      entry<LoraMoe8, 4>("LoRAMoE",
+                         hyper_with({{&Hyper::balance_weight, lora_moe_hyper.balance_weight},
+                                     {&Hyper::balance_delta, lora_moe_hyper.balance_delta}})),
       entry<HydraLora4, 8>("HydraLoRA"),
-      entry<MtlLora3, 16>("MTL-LoRA", with_temperature(mtl_lora_hyper.temperature)),
+      entry<MtlLora3, 16>("MTL-LoRA",
+                          hyper_with({{&Hyper::temperature, mtl_lora_hyper.temperature}})),
       entry<TaskMoeLora8, 4>("MOELoRA, task-gated"),
-      entry<More, 32>("MoRE", with_contrast(0.1 / linears)),
-      entry<MoreReleased, 32>("MoRE, as released", with_contrast(0.1 / linears)),
+      entry<More, 32>("MoRE", more),
+      entry<MoreReleased, 32>("MoRE, as released", more),
   };
 }
 

@@ -2,6 +2,7 @@
 /// becomes under a budget.
 #pragma once
 
+#include <initializer_list>
 #include <map>
 #include <string>
 #include <utility>
@@ -21,6 +22,13 @@ inline constexpr StepShape step{.tokens = 560, .sequences = 16};
 using Reference = Lora<32>;
 inline constexpr double blocks = static_cast<double>(shape.layers);
 inline constexpr double linears = 7.0 * blocks;
+
+/// The hyper-parameters of every study, with those that a method has of its own.
+inline Hyper hyper_with(std::initializer_list<std::pair<double Hyper::*, double>> own) {
+  Hyper hyper = continual::Options{}.hyper;
+  for (const auto& [field, value] : own) hyper.*field = value;
+  return hyper;
+}
 
 /// A method and its row under each budget.
 struct Entry {

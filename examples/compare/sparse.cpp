@@ -37,12 +37,6 @@ using MeteoRa8 = MeteoRa<R, 8, 2>;
 template <int R>
 using Moa8 = Moa<R, 8>;
 
-Hyper with_routing(double weight) {
-  Hyper hyper = continual::Options{}.hyper;
-  hyper.routing_weight = weight;
-  return hyper;
-}
-
 }  // namespace
 
 std::vector<Entry> sparse() {
@@ -55,8 +49,10 @@ std::vector<Entry> sparse() {
       entry<SMora8, 32>("SMoRA"),
       entry<SMoraSoftmax8, 32>("SMoRA, softmax"),
       // Their losses are means over all routers: 28 of MeteoRA, 4 of MoA.
-      entry<MeteoRa8, 4>("MeteoRA", with_routing(meteora_hyper.routing_weight / linears)),
-      entry<Moa8, 4>("MoA", with_routing(moa_hyper.routing_weight / blocks)),
+      entry<MeteoRa8, 4>("MeteoRA", hyper_with({{&Hyper::routing_weight,
+                                                 meteora_hyper.routing_weight / linears}})),
+      entry<Moa8, 4>("MoA",
+                     hyper_with({{&Hyper::routing_weight, moa_hyper.routing_weight / blocks}})),
   };
 }
 
