@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "io/temporary_folder.hpp"
+#include "settings_text.hpp"
 
 using namespace branchlora;
 using model::published::ClipVision;
@@ -22,12 +23,7 @@ ClipVision read(const io::Json& json, Index layer = -2) {
   return model::published::read_clip_vision(Settings(json, "config.json"), layer);
 }
 
-io::Json with(const char* changes) {
-  io::Json json = io::parse_json(large, "large");
-  const io::Json changed = io::parse_json(changes, "changes");
-  for (const auto& [key, value] : changed.items()) json[key] = value;
-  return json;
-}
+io::Json with(const char* changes) { return test::with_changes(large, changes); }
 
 std::string refusal(const io::Json& json, Index layer = -2) {
   return error_of([&] { read(json, layer); });

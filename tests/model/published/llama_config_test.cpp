@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "io/temporary_folder.hpp"
+#include "settings_text.hpp"
 
 using namespace branchlora;
 using model::DecoderConfig;
@@ -29,12 +30,7 @@ DecoderConfig read(const io::Json& json) {
 }
 
 /// The file with some settings changed, or taken away by null.
-DecoderConfig read_with(const char* changes) {
-  io::Json json = io::parse_json(smol, "smol");
-  const io::Json changed = io::parse_json(changes, "changes");
-  for (const auto& [key, value] : changed.items()) json[key] = value;
-  return read(json);
-}
+DecoderConfig read_with(const char* changes) { return read(test::with_changes(smol, changes)); }
 
 std::string refusal(const char* changes) {
   return error_of([&] { read_with(changes); });

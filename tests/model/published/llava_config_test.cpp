@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "io/temporary_folder.hpp"
+#include "settings_text.hpp"
 
 using namespace branchlora;
 using model::published::Llava;
@@ -42,22 +43,13 @@ constexpr const char* original = R"({
   "tune_mm_vision_resampler": false, "unfreeze_mm_vision_tower": false, "use_cache": true,
   "use_mm_proj": true, "vocab_size": 32000})";
 
-io::Json with(const char* text, const char* changes) {
-  io::Json json = io::parse_json(text, "text");
-  const io::Json changed = io::parse_json(changes, "changes");
-  for (const auto& [key, value] : changed.items()) {
-    value.is_object() ? json[key].update(value) : void(json[key] = value);
-  }
-  return json;
-}
-
 Llava read_converted(const char* changes) {
-  const io::Json json = with(converted, changes);
+  const io::Json json = test::with_changes(converted, changes);
   return model::published::read_llava(Settings(json, "config.json"));
 }
 
 Llava read_original(const char* changes) {
-  const io::Json json = with(original, changes);
+  const io::Json json = test::with_changes(original, changes);
   const io::Json tower = io::parse_json(converted, "tower")["vision_config"];
   return model::published::read_original_llava(Settings(json, "config.json"),
                                                Settings(tower, "tower.json"));
@@ -90,8 +82,9 @@ TEST_CASE("the 7B model, in both forms") {
 }
 
 TEST_CASE("which form a file has") {
-  CHECK(model::published::is_original_llava({with(original, "{}"), "config.json"}));
-  CHECK_FALSE(model::published::is_original_llava({with(converted, "{}"), "config.json"}));
+  CHECK(model::published::is_original_llava({test::with_changes(original, "{}"), "config.json"}));
+  CHECK_FALSE(
+      model::published::is_original_llava({test::with_changes(converted, "{}"), "config.json"}));
 }
 
 TEST_CASE("a converted file that asks for what is not supported, or contradicts itself") {
