@@ -30,7 +30,7 @@ from transformers import (
 
 FOLDER = pathlib.Path(__file__).parent / "models"
 SEED = 7
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 2e-4
 STEPS = 10
 CONTINUATION = 12
 VERSIONS = {
