@@ -42,3 +42,28 @@ TEST_CASE("references stay valid as parameters are added, and names are unique")
   CHECK(parameters.size() == 1001);
   CHECK_THROWS_WITH_AS(parameters.add("7", 1, 1), "parameter '7' was added twice", Error);
 }
+
+TEST_CASE("a frozen parameter gives its memory back, one that trains or is in a stack does not") {
+  Double backend;
+  ParameterSet<Double> parameters(backend);
+  auto& alone = parameters.add("alone", 2, 3);
+  parameters.set_trainable(alone, true);
+  CHECK_THROWS_WITH_AS(parameters.release(alone),
+                       "parameter 'alone': expected one that is frozen and in no stack, to give "
+                       "back its memory",
+                       Error);
+  CHECK_NOTHROW(expect_present(alone));
+  parameters.set_trainable(alone, false);
+  parameters.release(alone);
+  CHECK(alone.value.data == nullptr);
+  CHECK(alone.grad.data == nullptr);
+  CHECK(alone.value.rows == 2);
+  CHECK(alone.value.cols == 3);
+  CHECK_THROWS_AS(expect_present(alone), Error);
+  CHECK_THROWS_AS(parameters.set_trainable(alone, true), Error);
+  CHECK_FALSE(alone.trainable);
+
+  const auto stack = parameters.add_stack({{"a", 2}, {"b", 1}}, 4);
+  CHECK_THROWS_AS(parameters.release(*stack[1]), Error);
+  CHECK(stack[1]->value.data != nullptr);
+}

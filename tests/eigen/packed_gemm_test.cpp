@@ -4,18 +4,24 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <random>
+#include <tuple>
 #include <vector>
 
 namespace {
 
+using branchlora::Chosen;
 using branchlora::Index;
+using branchlora::LowRankTerm;
 using branchlora::MatrixView;
 using branchlora::eigen::bfloat16;
 using branchlora::eigen::multiply;
 using branchlora::eigen::PackedMatrix;
+using branchlora::eigen::skinny_axpy;
+using branchlora::eigen::TermOrder;
 using branchlora::eigen::gemm::Scalar;
 
 /// Rows lie two further apart than they are long.
@@ -133,6 +139,54 @@ TEST_CASE_TEMPLATE("packed products do not depend on the number of threads, bit 
   }
 }
 
+// What `skinny_axpy` adds is compared with naive sums in skinny_test.cpp.
+TEST_CASE_TEMPLATE("a term of low rank changes a product as skinny_axpy would, bit for bit", S,
+                   float, double, bfloat16) {
+  using T = Scalar<S>;
+  constexpr Index blocks = 4;
+  constexpr Index rank = 3;
+  std::mt19937 engine(15);
+  for (const auto& [tokens, k, n] : {std::tuple<Index, Index, Index>{1, 5, 7},
+                                     {175, 30, 300},      // more than one block of tokens
+                                     {30, 1031, 530}}) {  // more than one of depth and of columns
+    CAPTURE(tokens);
+    const Matrix<T> x(tokens, k, engine);
+    const PackedMatrix<S> packed(Matrix<T>(k, n, engine).read());
+    const Matrix<T> u(tokens, blocks * rank, engine);
+    const Matrix<T> w(blocks * rank, n, engine);
+    std::vector<std::int32_t> table;
+    for (Index t = 0; t < tokens; ++t) {
+      const auto one = static_cast<std::int32_t>(engine() % blocks);
+      table.insert(table.end(), {one, static_cast<std::int32_t>((one + 1) % blocks)});
+    }
+    for (const Chosen& chosen : {Chosen{}, Chosen{table.data(), 2, rank}}) {
+      const LowRankTerm<T> term{u.read(), w.read(), T(0.75), chosen};
+      for (const bool add : {false, true}) {
+        CAPTURE(add);
+        const Matrix<T> start = add ? Matrix<T>(tokens, n, engine)
+                                    : Matrix<T>(tokens, n, std::numeric_limits<T>::quiet_NaN());
+        const auto update = [&](Matrix<T>& y, bool onto) {
+          skinny_axpy(term.u, term.w, term.scale, y.view(), onto, chosen, 1);
+        };
+        Matrix<T> after = start;
+        multiply(x.read(), packed, add, after.view(), 1);
+        update(after, true);
+        Matrix<T> before = start;
+        update(before, add);
+        multiply(x.read(), packed, true, before.view(), 1);
+        for (const int threads : {1, 2, 3}) {
+          Matrix<T> y = start;
+          multiply(x.read(), packed, add, y.view(), threads, term);
+          CHECK(y.same_bits(after));
+          Matrix<T> z = start;
+          multiply(x.read(), packed, add, z.view(), threads, term, TermOrder::before);
+          CHECK(z.same_bits(before));
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("empty products and shapes that disagree") {
   std::mt19937 engine(13);
   const Matrix<float> x(3, 0, engine);
@@ -145,6 +199,9 @@ TEST_CASE("empty products and shapes that disagree") {
 
   const Matrix<float> b(4, 5, engine);
   CHECK_THROWS_AS(multiply(x.read(), PackedMatrix<float>(b.read()), false, y.view(), 1),
+                  branchlora::Error);
+  const Matrix<float> u(3, 2, engine);
+  CHECK_THROWS_AS(multiply(x.read(), none, false, y.view(), 1, {u.read(), b.read(), 1.0F}),
                   branchlora::Error);
 }
 

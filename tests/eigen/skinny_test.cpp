@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <random>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "branchlora/eigen/parallel.hpp"
@@ -19,6 +21,7 @@ using branchlora::Index;
 using branchlora::MatrixView;
 using branchlora::eigen::parallel_blocks;
 using branchlora::eigen::skinny_axpy;
+using branchlora::eigen::skinny_backward;
 using branchlora::eigen::skinny_dot;
 using branchlora::eigen::skinny_outer;
 
@@ -59,7 +62,8 @@ struct Padded {
     return true;
   }
   bool same_bits(const Padded& other) const {
-    return std::memcmp(data.data(), other.data.data(), data.size() * sizeof(T)) == 0;
+    return data.empty() ||
+           std::memcmp(data.data(), other.data.data(), data.size() * sizeof(T)) == 0;
   }
 };
 
@@ -91,34 +95,6 @@ struct Sum {
   }
 };
 
-template <class T>
-void check_dot(Index tokens, Index d, Index rows, const Chosen& chosen, bool add) {
-  CAPTURE(tokens);
-  CAPTURE(d);
-  CAPTURE(rows);
-  CAPTURE(add);
-  const T scale = T(0.75);
-  const auto x = Padded<T>::random(tokens, d, 1);
-  const auto w = Padded<T>::random(rows, d, 2);
-  const auto before = add ? Padded<T>::random(tokens, rows, 3)
-                          : Padded<T>::filled(tokens, rows, std::numeric_limits<T>::quiet_NaN());
-  auto u = before;
-  skinny_dot(x.read(), w.read(), scale, u.view(), add, chosen, 1);
-  bool good = true;
-  for (Index t = 0; t < tokens; ++t) {
-    for (Index j = 0; j < rows; ++j) {
-      Sum sum;
-      if (add) sum.add(before.read()(t, j));
-      if (uses(chosen, t, j))
-        for (Index i = 0; i < d; ++i)
-          sum.add(double(scale) * double(x.read()(t, i)) * double(w.read()(j, i)));
-      good = good && close(u.read()(t, j), sum.value, sum.magnitude, d);
-    }
-  }
-  CHECK(good);
-  CHECK(u.gaps_intact());
-}
-
 /// What was not chosen is NaN here, so that reading it cannot go unnoticed.
 template <class T>
 Padded<T> coefficients(Index tokens, Index rows, const Chosen& chosen) {
@@ -129,68 +105,58 @@ Padded<T> coefficients(Index tokens, Index rows, const Chosen& chosen) {
   return u;
 }
 
-template <class T>
-void check_axpy(Index tokens, Index d, Index rows, const Chosen& chosen, bool add) {
-  CAPTURE(tokens);
-  CAPTURE(d);
-  CAPTURE(rows);
-  CAPTURE(add);
-  const T scale = T(0.75);
-  const auto u = coefficients<T>(tokens, rows, chosen);
-  const auto w = Padded<T>::random(rows, d, 5);
-  const auto before = add ? Padded<T>::random(tokens, d, 6)
-                          : Padded<T>::filled(tokens, d, std::numeric_limits<T>::quiet_NaN());
-  auto y = before;
-  skinny_axpy(u.read(), w.read(), scale, y.view(), add, chosen, 1);
-  bool good = true;
-  for (Index t = 0; t < tokens; ++t) {
-    for (Index i = 0; i < d; ++i) {
-      Sum sum;
-      if (add) sum.add(before.read()(t, i));
-      for (Index j = 0; j < rows; ++j)
-        if (uses(chosen, t, j))
-          sum.add(double(scale) * double(u.read()(t, j)) * double(w.read()(j, i)));
-      good = good && close(y.read()(t, i), sum.value, sum.magnitude, rows);
-    }
-  }
-  CHECK(good);
-  CHECK(y.gaps_intact());
-}
+constexpr double scale = 0.75;
 
-template <class T>
-void check_outer(Index tokens, Index d, Index rows, const Chosen& chosen, bool add) {
-  CAPTURE(tokens);
-  CAPTURE(d);
+/// Runs `product(out, add)`, a rows x cols product over `terms` terms, and compares every element
+/// with the sum of `scale * term(i, j, p)` over p; a term that takes no part is `std::nullopt`.
+template <class T, class Product, class Term>
+void check(const char* name, Index rows, Index cols, Index terms, bool add, Product product,
+           Term term) {
+  CAPTURE(name);
   CAPTURE(rows);
+  CAPTURE(cols);
+  CAPTURE(terms);
   CAPTURE(add);
-  const T scale = T(0.75);
-  const auto u = coefficients<T>(tokens, rows, chosen);
-  const auto x = Padded<T>::random(tokens, d, 7);
-  const auto before = add ? Padded<T>::random(rows, d, 8)
-                          : Padded<T>::filled(rows, d, std::numeric_limits<T>::quiet_NaN());
-  auto g = before;
-  skinny_outer(u.read(), x.read(), scale, g.view(), add, chosen, 1);
+  const auto before = add ? Padded<T>::random(rows, cols, 3)
+                          : Padded<T>::filled(rows, cols, std::numeric_limits<T>::quiet_NaN());
+  auto out = before;
+  product(out.view(), add);
   bool good = true;
-  for (Index j = 0; j < rows; ++j) {
-    for (Index i = 0; i < d; ++i) {
+  for (Index i = 0; i < rows; ++i) {
+    for (Index j = 0; j < cols; ++j) {
       Sum sum;
-      if (add) sum.add(before.read()(j, i));
-      for (Index t = 0; t < tokens; ++t)
-        if (uses(chosen, t, j))
-          sum.add(double(scale) * double(u.read()(t, j)) * double(x.read()(t, i)));
-      good = good && close(g.read()(j, i), sum.value, sum.magnitude, tokens);
+      if (add) sum.add(before.read()(i, j));
+      for (Index p = 0; p < terms; ++p)
+        if (const std::optional<double> value = term(i, j, p)) sum.add(scale * *value);
+      good = good && close(out.read()(i, j), sum.value, sum.magnitude, terms);
     }
   }
   CHECK(good);
-  CHECK(g.gaps_intact());
+  CHECK(out.gaps_intact());
 }
 
 template <class T>
 void check_all(Index tokens, Index d, Index rows, const Chosen& chosen) {
+  const auto x = Padded<T>::random(tokens, d, 1);
+  const auto w = Padded<T>::random(rows, d, 2);
+  const auto u = coefficients<T>(tokens, rows, chosen);
+  const auto s = static_cast<T>(scale);
+  const auto term = [&](Index token, Index row, double left, double right) {
+    return uses(chosen, token, row) ? std::optional(left * right) : std::nullopt;
+  };
   for (const bool add : {false, true}) {
-    check_dot<T>(tokens, d, rows, chosen, add);
-    check_axpy<T>(tokens, d, rows, chosen, add);
-    check_outer<T>(tokens, d, rows, chosen, add);
+    check<T>(
+        "skinny_dot", tokens, rows, d, add,
+        [&](auto out, bool a) { skinny_dot(x.read(), w.read(), s, out, a, chosen, 1); },
+        [&](Index t, Index j, Index i) { return term(t, j, x.read()(t, i), w.read()(j, i)); });
+    check<T>(
+        "skinny_axpy", tokens, d, rows, add,
+        [&](auto out, bool a) { skinny_axpy(u.read(), w.read(), s, out, a, chosen, 1); },
+        [&](Index t, Index i, Index j) { return term(t, j, u.read()(t, j), w.read()(j, i)); });
+    check<T>(
+        "skinny_outer", rows, d, tokens, add,
+        [&](auto out, bool a) { skinny_outer(u.read(), x.read(), s, out, a, chosen, 1); },
+        [&](Index j, Index i, Index t) { return term(t, j, u.read()(t, j), x.read()(t, i)); });
   }
 }
 
@@ -235,6 +201,8 @@ TEST_CASE_TEMPLATE("skinny products match naive sums at every edge size", T, flo
       for (const Index rows : {1, 3, 4, 5, 8, 15}) check_all<T>(tokens, d, rows, {});
   check_all<T>(101, 160, 40, {});
   check_all<T>(7, 2100, 37, {});
+  // Several tiles of tokens: what is fetched ahead lies within x, and at its end.
+  check_all<T>(145, 40, 9, {});
 }
 
 TEST_CASE_TEMPLATE("skinny products use the chosen blocks and nothing else", T, float, double) {
@@ -291,6 +259,34 @@ TEST_CASE_TEMPLATE("skinny products do not depend on the number of threads, bit 
       CHECK(u.same_bits(u2));
       CHECK(y.same_bits(y2));
       CHECK(g.same_bits(g2));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("the way back in one pass gives the bits of its two products", T, float,
+                   double) {
+  const Index rows = 12;
+  for (const auto& [tokens, d] : {std::pair<Index, Index>{205, 1037}, {7, 20}, {0, 20}}) {
+    const auto table = random_table(tokens, 3, 2, 5);
+    const auto dy = Padded<T>::random(tokens, d, 1);
+    const auto w = Padded<T>::random(rows, d, 2);
+    const auto z = Padded<T>::random(tokens, rows, 3);
+    for (const Chosen chosen : {Chosen{}, Chosen{table.data(), 2, 4}}) {
+      for (const bool add : {false, true}) {
+        auto dz = Padded<T>(tokens, rows);
+        auto g = Padded<T>::random(rows, d, 4);
+        auto dz2 = dz;
+        const auto g2 = g;
+        skinny_dot(dy.read(), w.read(), T(0.3), dz.view(), false, chosen, 1);
+        skinny_outer(z.read(), dy.read(), T(0.3), g.view(), add, chosen, 1);
+        for (const int threads : {1, 3}) {
+          auto again = g2;
+          skinny_backward(dy.read(), w.read(), T(0.3), dz2.view(), z.read(), again.view(), add,
+                          chosen, threads);
+          CHECK(dz.same_bits(dz2));
+          CHECK(g.same_bits(again));
+        }
+      }
     }
   }
 }

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/model/checkpoint.hpp"
+#include "io/temporary_folder.hpp"
 #include "support/gradient_check.hpp"
 
 using namespace branchlora;
@@ -94,6 +96,47 @@ TEST_CASE("bfloat16 weights are off by their rounding, no more") {
       CHECK(std::abs(y(i, j) - exact(i, j)) <= magnitudes * (2.01 * 0x1p-9 + 40 * 0x1p-24) + 1e-6);
     }
   }
+}
+
+TEST_CASE("a layer computes the same without the weight that it was packed from") {
+  for (const Storage storage : {Storage::full, Storage::bfloat16}) {
+    Layer<float> layer;
+    layer.linear.freeze(storage);
+    const Dense output = layer.output();
+    const Dense gradient = layer.gradient();
+    layer.linear.freeze(storage, nn::Unpacked::release);
+    CHECK(layer.linear.weight().value.data == nullptr);
+    CHECK(layer.linear.frozen()->weight.data == nullptr);
+    CHECK(layer.linear.in() == 33);
+    CHECK(layer.linear.out() == 19);
+    CHECK(layer.output() == output);
+    CHECK(layer.gradient() == gradient);
+  }
+}
+
+TEST_CASE("what needs a released weight is refused, and the layer computes on") {
+  Layer<float> layer;
+  layer.linear.freeze(Storage::full, nn::Unpacked::release);
+  const Dense output = layer.output();
+  const TemporaryFolder folder;
+  const auto all = [](const auto&) { return true; };
+  const auto refuse = [](auto action) {
+    check_mentions(error_of(action), "parameter 'layer.weight'", "given back");
+  };
+  refuse([&] { layer.linear.freeze(); });
+  refuse([&] { layer.linear.set_trainable(true); });
+  refuse([&] { layer.linear.initialize(Random(1)); });
+  refuse([&] { model::save_parameters(folder.path() / "file", layer.parameters, all, {}); });
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "file"));
+  CHECK(layer.output() == output);
+}
+
+TEST_CASE("a weight that products read stays") {
+  Layer<double> layer;
+  layer.linear.freeze(Storage::full, nn::Unpacked::release);
+  CHECK(layer.linear.weight().value.data != nullptr);
+  CHECK(layer.linear.frozen()->weight.data == layer.linear.weight().value.data);
+  CHECK_NOTHROW(layer.linear.set_trainable(true));
 }
 
 TEST_CASE("bfloat16 is of float") {

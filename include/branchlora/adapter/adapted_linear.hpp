@@ -29,8 +29,9 @@ class AdaptedLinear {
   void attach(std::unique_ptr<AnyAdapter<B>> adapter) { adapter_ = std::move(adapter); }
 
   Var<T> operator()(Tape<B>& tape, Var<T> x, const Routing& routing) {
-    const Var<T> y = base_(tape, x);
-    return adapter_ ? (*adapter_)(tape, x, y, routing) : y;
+    if (!adapter_) return base_(tape, x);
+    if (const auto* frozen = base_.frozen()) return adapter_->with_base(tape, x, *frozen, routing);
+    return (*adapter_)(tape, x, base_(tape, x), routing);
   }
 
   const std::string& name() const { return name_; }

@@ -12,7 +12,7 @@
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/adapter/routing.hpp"
-#include "branchlora/autograd/tape.hpp"
+#include "branchlora/autograd/op/frozen_linear.hpp"
 
 namespace branchlora {
 
@@ -31,6 +31,11 @@ class AnyAdapter {
 
   /// Adds the adapter's output for x to the memory of y, the frozen layer's output.
   virtual Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) = 0;
+  /// The output of the frozen layer `base`, which has no bias, with the adapter's added to it.
+  virtual Var<T> with_base(Tape<B>& tape, Var<T> x, const typename B::FrozenWeight& base,
+                           const Routing& routing) {
+    return (*this)(tape, x, op::frozen_linear(tape, x, base), routing);
+  }
   /// Prepares for task `task`, numbered from 0.
   virtual void begin_task(Index task) = 0;
   /// Starts stage `stage` (0, 1, ...) of the task that was begun, where a method has stages.
@@ -90,6 +95,8 @@ struct Method {
   /// The stages in which a task is learned, each as a share of its steps; they sum to 1. Every
   /// stage has an optimiser and a learning-rate schedule of its own.
   std::vector<double> stages{1.0};
+  bool has_bank = false;      ///< Each task trains a branch of its own.
+  bool reads_weight = false;  ///< Its adapters read the linear's weight, not its shape alone.
 };
 
 }  // namespace branchlora

@@ -57,11 +57,31 @@ BRANCHLORA_HD void softmax_backward(const T* probabilities, const T* dprobabilit
   for (Index i = 0; i < N; ++i) dlogits[i] = probabilities[i] * (dprobabilities[i] - dot);
 }
 
+/// All N branches: the allowed ones, best first, then the others; ties to the lower index. Without
+/// a branch of code that depends on the scores.
+template <Index N, class T>
+BRANCHLORA_HD void in_order(const T* scores, BranchSet allowed, std::int32_t* order) {
+  Index place[N] = {};
+  for (Index i = 0; i < N; ++i) {
+    order[i] = static_cast<std::int32_t>(i);
+    for (Index j = 0; j < i; ++j) {
+      const bool higher = has(allowed, i) && (!has(allowed, j) || scores[i] > scores[j]);
+      place[i] += higher ? 0 : 1;
+      place[j] += higher ? 1 : 0;
+    }
+  }
+  for (Index i = 0; i < N; ++i) order[place[i]] = static_cast<std::int32_t>(i);
+}
+
 /// The K allowed branches of the highest score, best first, ties to the lower index. If fewer are
 /// allowed, others follow in order of index; their gate must be zero. Returns the set of chosen
 /// branches that are allowed.
 template <Index N, Index K, class T>
 BRANCHLORA_HD BranchSet top_k(const T* scores, BranchSet allowed, std::int32_t* chosen) {
+  if constexpr (K == N) {
+    in_order<N>(scores, allowed, chosen);
+    return allowed & first_branches(N);
+  }
   BranchSet taken = 0;
   BranchSet kept = 0;
   for (Index k = 0; k < K; ++k) {

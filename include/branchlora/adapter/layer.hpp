@@ -24,6 +24,7 @@
 #include "branchlora/adapter/routing.hpp"
 #include "branchlora/adapter/task_transform.hpp"
 #include "branchlora/autograd/tape.hpp"
+#include "branchlora/core/fused.hpp"
 #include "branchlora/nn/init.hpp"
 
 namespace branchlora {
@@ -106,38 +107,15 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// y + s B mix(A x): adds to the memory of `y`, which must have no other reader.
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     expect_shape(y.value(), x.rows(), b_.front()->value.cols, name_.c_str());
-    x = input_dropout(tape, x, hyper_.dropout, routing, name_);
-    Step step{this, x, y, {}, {}, {}, {}, {}};
-    auto& backend = tape.backend();
-    const MatrixView<const T> xv = x.value();
-    const auto down = tape.scratch(x.rows(), V::a_rows + (fused ? capacity : 0));
-    step.u = down.middle_cols(0, V::a_rows);
-    step.v = step.u;
-    if constexpr (!routed) {
-      backend.skinny_dot(xv, trunk(), T(1), step.u, false, Chosen{});
-      step.z = step.u;
-    } else if constexpr (at_once) {
-      step.z = tape.scratch(x.rows(), V::b_rows);
-      backend.skinny_dot(xv, fused ? trunk_and_router() : trunk(), T(1), down, false, Chosen{});
-      step.gates =
-          open(tape, x, routing, fused ? down.middle_cols(V::a_rows, capacity) : MatrixView<T>{},
-               Mixing{step.u, step.z});
-    } else {
-      step.z = tape.scratch(x.rows(), V::b_rows);
-      step.gates = open(tape, x, routing, {});
-      backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
-      if constexpr (transformed) step.v = transform_.forward(tape, step.gates, step.u);
-      for_tokens(backend, step.gates, Mixing{step.v, step.z});
-    }
-    backend.skinny_axpy(step.z, up(), scale_, y.value(), true, chosen_in_up(step.gates));
-    bool trained = x.needs_grad();
-    if (tape.recording()) {
-      trained = trained || any_trainable(a_) || any_trainable(b_) || gate_.trains();
-    }
-    step.out = tape.view(y.value(), y);
-    step.out.node()->needs_grad = tape.recording() && (trained || y.needs_grad());
-    tape.record(step.out, step);
-    return step.out;
+    return add_to(tape, input_dropout(tape, x, hyper_.dropout, routing, name_), y, nullptr,
+                  routing);
+  }
+
+  /// The same together with the product that makes y, if it has the same x.
+  Var<T> with_base(Tape<B>& tape, Var<T> x, const typename B::FrozenWeight& base,
+                   const Routing& routing) override {
+    if (hyper_.dropout > 0) return AnyAdapter<B>::with_base(tape, x, base, routing);
+    return add_to(tape, x, tape.result(x.rows(), b_.front()->value.cols, x), &base, routing);
   }
 
   /// Starts task `task` (0, 1, ...). If no branch is left to train, the policy for exhausted
@@ -283,6 +261,9 @@ class AdapterLayer final : public AnyAdapter<B> {
     constexpr std::size_t fixed = 2 + static_cast<std::size_t>(capacity);
     expect(s.size() >= fixed, "{}: the saved state has {} numbers, expected at least {}", name_,
            s.size(), fixed);
+    for (const BranchSet set : {s[0], s[1]}) {
+      if (set != 0) expect_saved_branches(set, static_cast<int>(capacity), name_);
+    }
     set_branches(s[0], s[1]);
     for (std::size_t i = 2; i < fixed; ++i) last_activity_[i - 2] = std::bit_cast<double>(s[i]);
     gate_.restore(s.subspan(fixed));
@@ -331,6 +312,47 @@ class AdapterLayer final : public AnyAdapter<B> {
                                    own ? gate::has(training, static_cast<Index>(i)) : stage_.bank);
       }
     }
+  }
+
+  /// y + s B mix(A x), with y already made, or still to be made: the product of x and `base`.
+  Var<T> add_to(Tape<B>& tape, Var<T> x, Var<T> y, const typename B::FrozenWeight* base,
+                const Routing& routing) {
+    Step step{this, x, y, {}, {}, {}, {}, {}, base};
+    auto& backend = tape.backend();
+    const MatrixView<const T> xv = x.value();
+    const auto down = tape.scratch(x.rows(), V::a_rows + (fused ? capacity : 0));
+    step.u = down.middle_cols(0, V::a_rows);
+    step.v = step.u;
+    if constexpr (!routed) {
+      backend.skinny_dot(xv, trunk(), T(1), step.u, false, Chosen{});
+      step.z = step.u;
+    } else if constexpr (at_once) {
+      step.z = tape.scratch(x.rows(), V::b_rows);
+      backend.skinny_dot(xv, fused ? trunk_and_router() : trunk(), T(1), down, false, Chosen{});
+      step.gates =
+          open(tape, x, routing, fused ? down.middle_cols(V::a_rows, capacity) : MatrixView<T>{},
+               Mixing{step.u, step.z});
+    } else {
+      step.z = tape.scratch(x.rows(), V::b_rows);
+      step.gates = open(tape, x, routing, {});
+      backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
+      if constexpr (transformed) step.v = transform_.forward(tape, step.gates, step.u);
+      for_tokens(backend, step.gates, Mixing{step.v, step.z});
+    }
+    const LowRankTerm<T> term{step.z, up(), scale_, chosen_in_up(step.gates)};
+    if (base != nullptr) {
+      fused::frozen_forward(backend, xv, *base, y.value(), term);
+    } else {
+      backend.skinny_axpy(term.u, term.w, term.scale, y.value(), true, term.chosen);
+    }
+    bool trained = x.needs_grad();
+    if (tape.recording()) {
+      trained = trained || any_trainable(a_) || any_trainable(b_) || gate_.trains();
+    }
+    step.out = tape.view(y.value(), y);
+    step.out.node()->needs_grad = tape.recording() && (trained || y.needs_grad());
+    tape.record(step.out, step);
+    return step.out;
   }
 
   template <class... Then>
@@ -382,6 +404,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     Var<T> x, y, out;
     MatrixView<T> u, v, z;
     BatchGates gates;
+    const typename B::FrozenWeight* base;  ///< If y is made here: what x is multiplied by.
 
     void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
   };
@@ -403,10 +426,12 @@ class AdapterLayer final : public AnyAdapter<B> {
     const Index tokens = dy.rows;
     const BatchGates& g = step.gates;
     const auto dz = tape.scratch(tokens, V::b_rows);
-    backend.skinny_dot(dy, up(), scale_, dz, false, chosen_in_up(g));
     if (any_trainable(b_)) {
       const auto sink = stack_gradient(b_, V::b_rows);
-      backend.skinny_outer(step.z, dy, scale_, sink.view, sink.add, chosen_in_up(g));
+      fused::skinny_backward(backend, dy, MatrixView<const T>(up()), scale_, dz,
+                             MatrixView<const T>(step.z), sink.view, sink.add, chosen_in_up(g));
+    } else {
+      backend.skinny_dot(dy, up(), scale_, dz, false, chosen_in_up(g));
     }
     const auto ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
     auto du = routed ? ddown.middle_cols(0, V::a_rows) : dz;
@@ -431,20 +456,25 @@ class AdapterLayer final : public AnyAdapter<B> {
         const auto sink = stack_gradient(a_, V::a_rows + capacity);
         backend.skinny_outer(ddown, step.x.value(), T(1), sink.view, sink.add, Chosen{});
       }
-      if (step.x.needs_grad()) {
-        const auto dx = tape.gradient(step.x);
-        backend.skinny_axpy(ddown, trunk_and_router(), T(1), dx.view, dx.add, Chosen{});
-      }
+      gradient_of_x(tape, step, {ddown, trunk_and_router(), T(1), {}});
     } else {
       if (any_trainable(a_)) {
         const auto sink = stack_gradient(a_, V::a_rows);
         backend.skinny_outer(du, step.x.value(), T(1), sink.view, sink.add, chosen_in_trunk(g));
       }
-      if (step.x.needs_grad()) {
-        const auto dx = tape.gradient(step.x);
-        backend.skinny_axpy(du, trunk(), T(1), dx.view, dx.add, chosen_in_trunk(g));
+      const LowRankTerm<T> term{du, trunk(), T(1), chosen_in_trunk(g)};
+      if constexpr (routed && !per_token) {
+        if (step.x.needs_grad()) {
+          const auto dx = tape.gradient(step.x);
+          backend.skinny_axpy(term.u, term.w, term.scale, dx.view, dx.add, term.chosen);
+        }
+        gate_.to_x(tape, g, step.x, dlogits);
+        if (step.base != nullptr && step.x.needs_grad()) {
+          backend.frozen_backward(dy, *step.base, tape.gradient(step.x).view, true);
+        }
+      } else {
+        gradient_of_x(tape, step, term);
       }
-      if constexpr (routed && !per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
   }
 
@@ -454,6 +484,18 @@ class AdapterLayer final : public AnyAdapter<B> {
       if (p->trainable) return true;
     }
     return false;
+  }
+
+  /// Adds a term to the gradient of x, and what came through the base if that is ours.
+  static void gradient_of_x(Tape<B>& tape, const Step& step, const LowRankTerm<T>& term) {
+    if (!step.x.needs_grad()) return;
+    auto& backend = tape.backend();
+    const auto dx = tape.gradient(step.x);
+    if (step.base != nullptr) {
+      fused::frozen_backward(backend, step.out.grad(), *step.base, dx.view, dx.add, term);
+    } else {
+      backend.skinny_axpy(term.u, term.w, term.scale, dx.view, dx.add, term.chosen);
+    }
   }
 
   /// The gradient of a stack of parameters as one matrix of `rows` rows.

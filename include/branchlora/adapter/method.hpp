@@ -56,6 +56,8 @@ Method<B> method_of() {
     method.stages.clear();
     for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);
   }
+  method.reads_weight = requires { requires V::reads_weight; };
+  method.has_bank = requires { V::Freezing::own_branch; };
   if constexpr (requires { typename V::template Ffn<B>; }) {
     method.make_ffn = [](ParameterSet<B>& parameters, const FfnLinears<B>& linears,
                          const Hyper& hyper, const Random& random) -> std::unique_ptr<AnyFfn<B>> {

@@ -21,6 +21,7 @@
 #include "branchlora/autograd/op/leaky_relu.hpp"          // IWYU pragma: export
 #include "branchlora/autograd/op/linear.hpp"              // IWYU pragma: export
 #include "branchlora/autograd/op/mean_squared_error.hpp"  // IWYU pragma: export
+#include "branchlora/autograd/op/recompute.hpp"           // IWYU pragma: export
 #include "branchlora/autograd/op/reshape.hpp"             // IWYU pragma: export
 #include "branchlora/autograd/op/rms_norm.hpp"            // IWYU pragma: export
 #include "branchlora/autograd/op/rope.hpp"                // IWYU pragma: export

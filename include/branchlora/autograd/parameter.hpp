@@ -25,6 +25,15 @@ struct Parameter {
   bool decays = true;          ///< Whether weight decay applies.
 };
 
+/// Throws `Error` if a parameter's values are no longer there (`ParameterSet::release`).
+template <class T>
+void expect_present(const Parameter<T>& parameter) {
+  expect(parameter.value.data != nullptr || parameter.value.empty(),
+         "parameter '{}': expected its values, but their memory was given back when they were "
+         "packed",
+         parameter.name);
+}
+
 /// The owner of a model's parameters. References stay valid as more are added.
 template <Backend B>
 class ParameterSet {
@@ -67,6 +76,7 @@ class ParameterSet {
   /// Makes a parameter trainable or freezes it. Its neighbours in a stack get memory for their
   /// gradient too, so that the stack's gradient can be written as one matrix.
   void set_trainable(Parameter<T>& parameter, bool trainable) {
+    if (trainable) expect_present(parameter);
     parameter.trainable = trainable;
     if (!trainable || parameter.grad.data != nullptr) return;
     Group& group = *group_of_.at(&parameter);
@@ -77,6 +87,18 @@ class ParameterSet {
       member->grad = group.grad.view().middle_rows(first, member->value.rows);
       first += member->value.rows;
     }
+  }
+
+  /// Gives back the memory of a parameter that is in no stack and does not train. Name and shape
+  /// stay.
+  void release(Parameter<T>& parameter) {
+    Group& group = *group_of_.at(&parameter);
+    expect(group.members.size() == 1 && !parameter.trainable,
+           "parameter '{}': expected one that is frozen and in no stack, to give back its memory",
+           parameter.name);
+    parameter.value.data = parameter.grad.data = nullptr;
+    group.value = Buffer<B>();
+    group.grad = Buffer<B>();
   }
 
   /// The parameter of that name, or null.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <memory>
 #include <new>
 #include <span>
 #include <type_traits>
@@ -89,9 +90,7 @@ class Tape {
   }
 
   /// Uninitialised backend memory for `rows x cols` scalars, valid until `reset`.
-  MatrixView<T> scratch(Index rows, Index cols) {
-    return {array<T>(rows * cols), rows, cols};
-  }
+  MatrixView<T> scratch(Index rows, Index cols) { return {array<T>(rows * cols), rows, cols}; }
 
   /// Uninitialised backend memory for `n` trivial elements, valid until `reset`.
   template <class U>
@@ -149,9 +148,21 @@ class Tape {
     if (!loss.needs_grad()) return;
     loss_scale_ = scale;
     backend_->fill(gradient(loss).view, scale);
-    for (Step* step = last_; step != nullptr; step = step->previous) {
-      if (step->result->has_grad) step->backward(step->operation, *this);
-    }
+    play_back();
+  }
+
+  /// Plays back from `y`, whose gradient is `grad`, as a part of the pass of `outer`.
+  void backward(Var<T> y, MatrixView<T> grad, const Tape& outer) {
+    loss_scale_ = outer.loss_scale_;
+    y.node()->grad = grad;
+    y.node()->has_grad = true;
+    play_back();
+  }
+
+  /// A tape of its own for what lives within one operation, which resets it.
+  Tape& nested() {
+    if (!nested_) nested_ = std::make_unique<Tape>(*backend_);
+    return *nested_;
   }
 
   /// The `scale` of the running backward pass, for operations that add a loss of their own.
@@ -168,8 +179,8 @@ class Tape {
     last_ = nullptr;
   }
 
-  /// The most bytes of values and gradients in use at once so far.
-  std::size_t peak_bytes() const { return values_.peak(); }
+  /// The most bytes of values and gradients in use at once so far, and those of the nested tape.
+  std::size_t peak_bytes() const { return values_.peak() + (nested_ ? nested_->peak_bytes() : 0); }
 
  private:
   struct Step {
@@ -178,6 +189,12 @@ class Tape {
     Node<T>* result;
     Step* previous;
   };
+
+  void play_back() {
+    for (Step* step = last_; step != nullptr; step = step->previous) {
+      if (step->result->has_grad) step->backward(step->operation, *this);
+    }
+  }
 
   Var<T> node(MatrixView<T> value, bool needs_grad) {
     return Var<T>(keep(Node<T>{value, {}, needs_grad && recording_, false, nullptr}));
@@ -190,6 +207,7 @@ class Tape {
   Step* last_ = nullptr;
   T loss_scale_ = T(1);
   bool recording_ = true;
+  std::unique_ptr<Tape> nested_;
 };
 
 }  // namespace branchlora

@@ -83,6 +83,8 @@ struct Term {
 /// - `freeze`, `frozen_forward`, `frozen_backward`: a weight that never changes, laid out as the
 ///   backend likes it best: y = x w^T and dx = dy w.
 /// - `attention_*`: softmax attention within spans (see `Span`), and of one query over a cache.
+///
+/// What a backend may have beside these is in `core/fused.hpp`.
 template <class B>
 concept Backend = requires(B& b, MatrixView<typename B::Scalar> m,
                            MatrixView<const typename B::Scalar> c, typename B::Scalar s,
@@ -109,6 +111,7 @@ concept Backend = requires(B& b, MatrixView<typename B::Scalar> m,
   b.skinny_axpy(c, c, s, m, false, chosen);
   b.skinny_outer(c, c, s, m, false, chosen);
   frozen = b.freeze(c, Storage::full);
+  { b.reads_weight(frozen) } -> std::same_as<bool>;
   b.frozen_forward(c, frozen, m);
   b.frozen_backward(c, frozen, m, false);
   { b.attention_saved(sequences, shape) } -> std::same_as<Index>;

@@ -15,6 +15,7 @@ template <Backend B, class Draw>
 void fill(ParameterSet<B>& parameters, Parameter<typename B::Scalar>& p, const Random& random,
           Draw draw) {
   using T = typename B::Scalar;
+  expect_present(p);
   const Random own = random.fork(p.name);
   std::vector<T> values(static_cast<std::size_t>(p.value.size()));
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<T>(draw(own, i));
@@ -40,6 +41,7 @@ void fill_uniform(ParameterSet<B>& parameters, Parameter<typename B::Scalar>& p,
 /// One value everywhere.
 template <Backend B>
 void fill_constant(ParameterSet<B>& parameters, Parameter<typename B::Scalar>& p, double value) {
+  expect_present(p);
   parameters.backend().fill(p.value, static_cast<typename B::Scalar>(value));
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -10,6 +11,10 @@
 #include "branchlora/nn/init.hpp"
 
 namespace branchlora::nn {
+
+/// What becomes of a weight's own memory once it is packed: it stays, or goes if no product reads
+/// it any more. Without it a layer can not be trained, merged into, saved or packed anew.
+enum class Unpacked : std::uint8_t { keep, release };
 
 /// y = x w^T (+ b), w out x in. Its parameters belong to the model's `ParameterSet`.
 template <Backend B>
@@ -33,9 +38,9 @@ class Linear {
   /// x (tokens x in) to tokens x out.
   Var<T> operator()(Tape<B>& tape, Var<T> x) const {
     if (frozen_) {
-      return op::frozen_linear(tape, x, *frozen_,
-                               bias_ != nullptr ? MatrixView<const T>(bias_->value)
-                                                : MatrixView<const T>());
+      return op::frozen_linear(
+          tape, x, *frozen_,
+          bias_ != nullptr ? MatrixView<const T>(bias_->value) : MatrixView<const T>());
     }
     const Var<T> w = tape.parameter(*weight_);
     return bias_ != nullptr ? op::linear(tape, x, w, tape.parameter(*bias_))
@@ -43,19 +48,26 @@ class Linear {
   }
 
   /// Ends training of this layer and lays its weight out for products. Call again after the
-  /// weight was changed by hand (merging).
-  void freeze(Storage storage = Storage::full) {
+  /// weight was changed by hand (merging). Throws `Error` if it was released before.
+  void freeze(Storage storage = Storage::full, Unpacked unpacked = Unpacked::keep) {
+    expect_present(*weight_);
     set_trainable(false);
-    frozen_ = parameters_->backend().freeze(weight_->value, storage);
+    auto& backend = parameters_->backend();
+    frozen_ = backend.freeze(weight_->value, storage);
+    if (unpacked == Unpacked::keep || backend.reads_weight(*frozen_)) return;
+    parameters_->release(*weight_);
+    frozen_->weight.data = nullptr;
   }
 
   /// Makes weight and bias trainable, or not.
   void set_trainable(bool trainable) {
-    if (trainable) frozen_.reset();
     parameters_->set_trainable(*weight_, trainable);
+    if (trainable) frozen_.reset();
     if (bias_ != nullptr) parameters_->set_trainable(*bias_, trainable);
   }
 
+  /// The weight as it was laid out, or null if the layer is not frozen.
+  const typename B::FrozenWeight* frozen() const { return frozen_ ? &*frozen_ : nullptr; }
   Parameter<T>& weight() { return *weight_; }
   Parameter<T>* bias() { return bias_; }
   Index in() const { return weight_->value.cols; }

@@ -11,7 +11,9 @@
 #include "branchlora/eigen/eigen.hpp"
 
 #include "branchlora/core/backend.hpp"
+#include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/eigen/attention.hpp"
+#include "branchlora/eigen/memory.hpp"
 #include "branchlora/eigen/packed_gemm.hpp"
 #include "branchlora/eigen/parallel.hpp"
 #include "branchlora/eigen/product.hpp"
@@ -43,8 +45,8 @@ class Backend {
     threads_ = threads;
   }
 
-  void* allocate(std::size_t bytes) { return ::operator new (bytes, std::align_val_t{64}); }
-  void release(void* pointer) noexcept { ::operator delete (pointer, std::align_val_t{64}); }
+  void* allocate(std::size_t bytes) { return allocate_lines(bytes); }
+  void release(void* pointer) noexcept { release_lines(pointer); }
   void upload(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
   void download(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
 
@@ -142,7 +144,14 @@ class Backend {
     eigen::skinny_outer(u, x, scale, g, add, chosen, threads_);
   }
 
-  /// `weight` (out x in) must stay alive and unchanged for as long as the result is used.
+  /// dz = scale dy w^T and g (+)= scale z^T dy. On one thread dy is read once.
+  void skinny_backward(MatrixView<const T> dy, MatrixView<const T> w, T scale, MatrixView<T> dz,
+                       MatrixView<const T> z, MatrixView<T> g, bool add, Chosen chosen) {
+    eigen::skinny_backward(dy, w, scale, dz, z, g, add, chosen, threads_);
+  }
+
+  /// `weight` (out x in) must stay alive and unchanged for as long as the result is used, if
+  /// `reads_weight` says that it is read.
   FrozenWeight freeze(MatrixView<const T> weight, Storage storage) {
     FrozenWeight f{weight, {}, {}, {}, {}};
     if constexpr (std::is_same_v<T, float>) {
@@ -161,14 +170,31 @@ class Backend {
     return f;
   }
 
+  /// Whether products with a frozen weight read the one that it was made of.
+  bool reads_weight(const FrozenWeight& w) const { return !w.forward && !w.forward16; }
+
   /// y = x w^T.
   void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y) {
-    frozen_product(x, w, w.forward, w.forward16, Op::transpose, y, false);
+    frozen_forward(x, w, y, {});
+  }
+  /// y = x w^T + term.
+  void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y,
+                      const LowRankTerm<T>& term) {
+    if (packed(x, w.forward, w.forward16, y, false, term, TermOrder::after)) return;
+    gemm(Op::none, Op::transpose, T(1), x, w.weight, T(0), y);
+    if (!term.empty()) skinny_axpy(term.u, term.w, term.scale, y, true, term.chosen);
   }
 
   /// dx (+)= dy w.
   void frozen_backward(MatrixView<const T> dy, const FrozenWeight& w, MatrixView<T> dx, bool add) {
-    frozen_product(dy, w, w.backward, w.backward16, Op::none, dx, add);
+    frozen_backward(dy, w, dx, add, {});
+  }
+  /// dx (+)= term + dy w.
+  void frozen_backward(MatrixView<const T> dy, const FrozenWeight& w, MatrixView<T> dx, bool add,
+                       const LowRankTerm<T>& term) {
+    if (packed(dy, w.backward, w.backward16, dx, add, term, TermOrder::before)) return;
+    if (!term.empty()) skinny_axpy(term.u, term.w, term.scale, dx, add, term.chosen);
+    gemm(Op::none, Op::none, T(1), dy, w.weight, T(add || !term.empty() ? 1 : 0), dx);
   }
 
   Index attention_saved(const Sequences& sequences, const AttentionShape& shape) const {
@@ -193,20 +219,15 @@ class Backend {
   }
 
  private:
+  /// Whether one of the packed forms is there, with which the product is then done.
   template <class Packed, class Packed16>
-  void frozen_product(MatrixView<const T> x, const FrozenWeight& w, const Packed& packed,
-                      const Packed16& packed16, Op op, MatrixView<T> y, bool add) {
+  bool packed(MatrixView<const T> x, const Packed& full, const Packed16& rounded, MatrixView<T> y,
+              bool add, const LowRankTerm<T>& term, TermOrder order) {
     if constexpr (std::is_same_v<T, float>) {
-      if (packed16) {
-        multiply(x, *packed16, add, y, threads_);
-        return;
-      }
-      if (packed) {
-        multiply(x, *packed, add, y, threads_);
-        return;
-      }
+      if (rounded) multiply(x, *rounded, add, y, threads_, term, order);
+      if (full) multiply(x, *full, add, y, threads_, term, order);
     }
-    gemm(Op::none, op, T(1), x, w.weight, T(add ? 1 : 0), y);
+    return rounded || full;
   }
 
   int threads_ = 1;

@@ -15,8 +15,10 @@
 
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/eigen/bfloat16.hpp"
+#include "branchlora/eigen/memory.hpp"
 #include "branchlora/eigen/parallel.hpp"
 #include "branchlora/eigen/simd.hpp"
+#include "branchlora/eigen/skinny.hpp"
 
 namespace branchlora::eigen {
 namespace gemm {
@@ -48,17 +50,18 @@ template <Storage S>
 inline constexpr Index row_step = depth<S> + 64 / static_cast<Index>(sizeof(S));
 /// Tokens of a block of x, which stays in the second-level cache.
 inline constexpr Index block = 168;
+/// Columns of a block of y to which a term of low rank is added while they are in that cache.
+inline constexpr Index strip = 256;
 
 /// Memory at cache line boundaries.
 template <class T>
 struct Aligned {
   using value_type = T;
-  static constexpr std::align_val_t line{64};
   Aligned() = default;
   template <class U>
   Aligned(const Aligned<U>&) {}  // NOLINT(google-explicit-constructor)
-  T* allocate(std::size_t n) { return static_cast<T*>(::operator new(n * sizeof(T), line)); }
-  void deallocate(T* p, std::size_t) { ::operator delete(p, line); }
+  T* allocate(std::size_t n) { return static_cast<T*>(allocate_lines(n * sizeof(T))); }
+  void deallocate(T* p, std::size_t) { release_lines(p); }
   friend bool operator==(Aligned, Aligned) { return true; }
 };
 
@@ -97,6 +100,15 @@ using Bits = Simd<std::uint32_t>;
   return sum;
 }
 
+/// Fetches a panel of `rows` rows from `y` on.
+template <class T>
+void fetch(const T* y, Index stride, Index rows) {
+  for (Index t = 0; t < rows; ++t, y += stride) {
+    __builtin_prefetch(y);
+    __builtin_prefetch(y + lanes<T>);
+  }
+}
+
 /// `Tokens x panel` elements of the result, over `steps` steps of one block's depth. `a` holds rows
 /// `row_step` apart, `b` a panel; `count` is the number of columns that the result has here.
 template <Storage S, int Tokens>
@@ -105,11 +117,7 @@ template <Storage S, int Tokens>
   using T = Scalar<S>;
   constexpr int n = lanes<T>;
   Simd<T> sum[Tokens][2] = {};
-#pragma GCC unroll 16
-  for (int t = 0; t < Tokens; ++t) {
-    __builtin_prefetch(y + t * stride);
-    __builtin_prefetch(y + t * stride + n);
-  }
+  fetch(y, stride, Tokens);
   for (Index p = 0; p < steps; ++p, a += pair<S>, b += pair<S> * panel<S>) {
     std::conditional_t<std::same_as<S, bfloat16>, Bits, Simd<T>> left;
     decltype(left) right;
@@ -215,26 +223,35 @@ class PackedMatrix {
   gemm::AlignedVector<S> elements_;
 };
 
-/// `y = x P` or, under `add`, `y += x P`, with x `T x k`, P `k x n` and y `T x n`. With bfloat16
-/// storage x is rounded to bfloat16 and products are summed in float. An element is always summed
-/// in the same order, so the result does not depend on the number of threads. Throws where shapes
+/// Whether a term of low rank is added to a result before the product is, or after.
+enum class TermOrder : std::uint8_t { before, after };
+
+/// `y = x P` or, under `add`, `y += x P`, with x `T x k`, P `k x n` and y `T x n`; a `term` that is
+/// not empty is added too, while the part of y that it meets is in the cache. With bfloat16 storage
+/// x is rounded to bfloat16 and products are summed in float. An element is always summed in the
+/// same order, so the result does not depend on the number of threads. Throws where shapes
 /// disagree.
 template <gemm::Storage S>
 void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed, bool add,
-              MatrixView<gemm::Scalar<S>> y, int threads) {
+              MatrixView<gemm::Scalar<S>> y, int threads,
+              const LowRankTerm<gemm::Scalar<S>>& term = {}, TermOrder order = TermOrder::after) {
   using namespace gemm;
   using T = Scalar<S>;
   expect_shape(x, x.rows, packed.rows(), "packed product's x");
   expect_shape(y, x.rows, packed.cols(), "packed product's y");
+  if (!term.empty()) skinny::expect_term(term, y);
   const Index k = packed.rows();
-  if (k == 0 && !add)
-    for (Index t = 0; t < y.rows; ++t) std::fill_n(y.row(t), y.cols, T(0));
+  if (k == 0 && !add) skinny::fill(y, T(0));
+  const bool before = !term.empty() && order == TermOrder::before;
+  const bool after = !term.empty() && order == TermOrder::after;
 
   const auto work = [&](Index first, Index last, Index begin, Index end) {
     thread_local AlignedVector<S> buffer(static_cast<std::size_t>(gemm::block * row_step<S>));
     S* const a = buffer.data();
+    auto& update = skinny::Update<T>::of_thread();
     for (; first < last; first += gemm::block) {
       const Index count = std::min(gemm::block, last - first);
+      if (!term.empty()) update.open(term, y, first, count);
       for (Index row = 0; row < k; row += depth<S>) {
         const Index terms = std::min(depth<S>, k - row);
         for (Index t = 0; t < count; ++t) {
@@ -248,15 +265,24 @@ void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed
           }
         }
         const Index steps = (terms + pair<S> - 1) / pair<S>;
-        for (Index column = begin; column < end; column += gemm::panel<S>) {
-          const S* b = packed.panel(row, column);
-          const Index columns = std::min(gemm::panel<S>, end - column);
-          for (Index t = 0; t < count; t += tokens) {
-            with_constant<tokens>(count - t, [&](auto tokens_here) {
-              kernel<S, tokens_here>(a + t * row_step<S>, b, steps, y.row(first + t) + column,
-                                     y.stride, columns, add || row > 0);
-            });
+        const bool leads = before && row == 0;
+        const bool follows = after && row + terms == k;
+        for (Index edge = begin; edge < end; edge += strip) {
+          const Index strip_end = std::min(edge + strip, end);
+          if (leads) update(edge, strip_end, add);
+          for (Index column = edge; column < strip_end; column += gemm::panel<S>) {
+            const S* b = packed.panel(row, column);
+            const Index columns = std::min(gemm::panel<S>, strip_end - column);
+            for (Index t = 0; t < count; t += tokens) {
+              with_constant<tokens>(count - t, [&](auto tokens_here) {
+                T* const to = y.row(first + t) + column;
+                if (leads && column + strip < end) fetch(to + strip, y.stride, tokens_here);
+                kernel<S, tokens_here>(a + t * row_step<S>, b, steps, to, y.stride, columns,
+                                       add || before || row > 0);
+              });
+            }
           }
+          if (follows) update(edge, strip_end, true);
         }
       }
     }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "branchlora/core/chosen.hpp"
+#include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/eigen/parallel.hpp"
 #include "branchlora/eigen/simd.hpp"
@@ -140,9 +141,19 @@ void with_power(Index n, Call&& call) {
   call(std::integral_constant<int, Max>{});
 }
 
+/// Brings `lines` registers' worth of memory from `p` on into the second-level cache.
+template <class T, int Lines>
+[[gnu::always_inline]] inline void fetch(const T* p) {
+#pragma GCC unroll 8
+  for (int l = 0; l < Lines; ++l) __builtin_prefetch(p + l * lanes<T>, 0, 2);
+}
+
+/// `u[t][j] (+)= scale * x[t] w_j`. As it goes, fetches as many elements from `ahead` on, if given,
+/// as it reads of x: in the order of memory, which the processor serves twice as fast as row beside
+/// row.
 template <class T, int Tokens, int Rows>
 [[gnu::noinline]] void dot(const T* const* x, const T* w, Index stride, Index d, T scale,
-                           T* const* u, bool add) {
+                           T* const* u, bool add, const T* ahead) {
   constexpr int n = lanes<T>;
   Simd<T> sum[Tokens][Rows] = {};
   const auto step = [&](auto... count) {
@@ -161,7 +172,10 @@ template <class T, int Tokens, int Rows>
   };
   Index i = 0;
   const auto whole = step();
-  for (; i + n <= d; i += n) whole(i);
+  for (; i + n <= d; i += n) {
+    if (ahead != nullptr) fetch<T, Tokens>(ahead + i * Tokens);
+    whole(i);
+  }
   if (i < d) step(d - i)(i);
   constexpr int group = Rows < n ? Rows : n;
 #pragma GCC unroll 8
@@ -215,12 +229,16 @@ template <class T, int Tokens, int Vectors, class... Count>
   }
 }
 
+/// `g[j] (+)= scale * sum_t u[t][row + j] x[t]` for one column panel. With each token, `lines`
+/// cache lines from `ahead` on are fetched, as `dot` does.
 template <class T, int Rows, int Vectors, class... Count>
 [[gnu::noinline]] void outer(const T* const* u, const T* const* x, Index tokens, Index row,
-                             Index column, T scale, T* g, Index stride, bool add, Count... count) {
+                             Index column, T scale, T* g, Index stride, bool add, const T* ahead,
+                             Index lines, Count... count) {
   constexpr int n = lanes<T>;
   Simd<T> sum[Rows][Vectors] = {};
   for (Index t = 0; t < tokens; ++t) {
+    for (Index l = 0; l < lines; ++l, ahead += n) fetch<T, 1>(ahead);
     Simd<T> xs[Vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) xs[v] = load<T>(x[t] + column + v * n, count...);
@@ -271,6 +289,118 @@ void fill(MatrixView<T> m, T value) {
   for (Index i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, value);
 }
 
+template <class T>
+void expect_term(const LowRankTerm<T>& term, MatrixView<T> y) {
+  expect_shape(y, term.u.rows, term.w.cols, "skinny_axpy's y");
+  expect_shape(term.w, term.u.cols, term.w.cols, "skinny_axpy's w");
+  expect_chosen(term.chosen, term.w.rows);
+}
+
+/// Adds a term of low rank to a matrix, some tokens at a time and of these some columns at a time.
+/// Reused, so that it allocates once.
+template <class T>
+class Update {
+ public:
+  /// Prepares for the tokens `first .. first + count` of `y`.
+  void open(const LowRankTerm<T>& term, MatrixView<T> y, Index first, Index count) {
+    term_ = term;
+    y_ = y;
+    first_ = first;
+    count_ = count;
+    buckets_.sort(term.chosen, first, count, term.w.rows);
+    coefficients_.resize(static_cast<std::size_t>(count * term.w.rows));
+    T* to = coefficients_.data();
+    for (const Bucket& bucket : buckets_) {
+      for (Index t = 0; t < bucket.count; ++t, to += bucket.rows) {
+        const T* from = term.u.row(first + bucket.tokens[t]) + bucket.first_row;
+        for (Index j = 0; j < bucket.rows; ++j) to[j] = term.scale * from[j];
+      }
+    }
+  }
+
+  /// Does the columns `begin .. end`: adds to what is there, or replaces it.
+  void operator()(Index begin, Index end, bool add) const {
+    const bool sparse = !term_.chosen.everything();
+    if (!add && sparse) fill(y_.middle_rows(first_, count_).middle_cols(begin, end - begin), T(0));
+    const T* c = coefficients_.data();
+    for (const Bucket& bucket : buckets_) {
+      const T* const from = term_.w.row(bucket.first_row);
+      for (Index t = 0; t < bucket.count; t += axpy_tokens) {
+        with_constant<axpy_tokens>(bucket.count - t, [&](auto tokens) {
+          T* into[tokens];
+          const T* next[tokens];
+          for (int i = 0; i < tokens; ++i) {
+            const Index token = first_ + bucket.tokens[t + i];
+            into[i] = y_.row(token);
+            next[i] = y_.row(std::min(token + axpy_tokens, y_.rows - 1));
+          }
+          const auto body = [&](auto vectors, Index column, Index panels, auto... narrow) {
+            axpy<T, tokens, vectors>(c, bucket.rows, from, term_.w.stride, into, next, column,
+                                     panels, add || sparse, narrow...);
+          };
+          for_panels<T, axpy_vectors>(begin, end, body);
+          c += tokens * bucket.rows;
+        });
+      }
+    }
+  }
+
+  static Update& of_thread() {
+    thread_local Update update;
+    return update;
+  }
+
+ private:
+  LowRankTerm<T> term_;
+  MatrixView<T> y_;
+  Index first_ = 0;
+  Index count_ = 0;
+  Buckets buckets_;
+  std::vector<T> coefficients_;
+};
+
+template <class T>
+void expect_dot(MatrixView<const T> x, MatrixView<const T> w, MatrixView<T> u,
+                const Chosen& chosen) {
+  expect_shape(u, x.rows, w.rows, "skinny_dot's u");
+  expect_shape(w, w.rows, x.cols, "skinny_dot's w");
+  expect_chosen(chosen, w.rows);
+}
+
+/// `skinny_dot` of the tokens `first .. first + count`, a tile at most. The rows of the next tile,
+/// up to `last`, are fetched as it goes.
+template <class T>
+void dot_tile(MatrixView<const T> x, MatrixView<const T> w, T scale, MatrixView<T> u, bool add,
+              const Chosen& chosen, Index first, Index count, Index last) {
+  if (!add && !chosen.everything()) fill(u.middle_rows(first, count), T(0));
+  Buckets& buckets = Buckets::of_thread();
+  buckets.sort(chosen, first, count, w.rows);
+  Index fetched = first + count;
+  for (const Bucket& bucket : buckets) {
+    for (Index j = 0; j < bucket.rows;) {
+      with_power<dot_rows>(bucket.rows - j, [&](auto rows) {
+        constexpr int most = std::min(dot_sums / rows, 6);
+        const Index row = bucket.first_row + j;
+        for (Index t = 0; t < bucket.count; t += most) {
+          with_constant<most>(bucket.count - t, [&](auto tokens) {
+            const T* from[tokens];
+            T* to[tokens];
+            for (int i = 0; i < tokens; ++i) {
+              from[i] = x.row(first + bucket.tokens[t + i]);
+              to[i] = u.row(first + bucket.tokens[t + i]) + row;
+            }
+            const bool fetches = fetched < std::min(first + count + tile, last);
+            dot<T, tokens, rows>(from, w.row(row), w.stride, x.cols, scale, to, add,
+                                 fetches ? x.row(fetched) : nullptr);
+            fetched += tokens;
+          });
+        }
+        j += rows;
+      });
+    }
+  }
+}
+
 }  // namespace skinny
 
 /// The down projection: `u[t, j] (+)= scale * sum_i x[t, i] w[j, i]` with x `T x d`, w `R x d`, u
@@ -281,36 +411,10 @@ void skinny_dot(MatrixView<const std::type_identity_t<T>> x,
                 MatrixView<const std::type_identity_t<T>> w, std::type_identity_t<T> scale,
                 MatrixView<T> u, bool add, const Chosen& chosen, int threads) {
   using namespace skinny;
-  expect_shape(u, x.rows, w.rows, "skinny_dot's u");
-  expect_shape(w, w.rows, x.cols, "skinny_dot's w");
-  expect_chosen(chosen, w.rows);
+  expect_dot(x, w, u, chosen);
   parallel_blocks(x.rows, tile, threads, [&](Index first, Index last) {
-    Buckets& buckets = Buckets::of_thread();
-    for (; first < last; first += tile) {
-      const Index count = std::min(tile, last - first);
-      if (!add && !chosen.everything()) fill(u.middle_rows(first, count), T(0));
-      buckets.sort(chosen, first, count, w.rows);
-      for (const Bucket& bucket : buckets) {
-        for (Index j = 0; j < bucket.rows;) {
-          with_power<dot_rows>(bucket.rows - j, [&](auto rows) {
-            constexpr int most = std::min(dot_sums / rows, 6);
-            const Index row = bucket.first_row + j;
-            for (Index t = 0; t < bucket.count; t += most) {
-              with_constant<most>(bucket.count - t, [&](auto tokens) {
-                const T* from[tokens];
-                T* to[tokens];
-                for (int i = 0; i < tokens; ++i) {
-                  from[i] = x.row(first + bucket.tokens[t + i]);
-                  to[i] = u.row(first + bucket.tokens[t + i]) + row;
-                }
-                dot<T, tokens, rows>(from, w.row(row), w.stride, x.cols, scale, to, add);
-              });
-            }
-            j += rows;
-          });
-        }
-      }
-    }
+    for (; first < last; first += tile)
+      dot_tile<T>(x, w, scale, u, add, chosen, first, std::min(tile, last - first), last);
   });
 }
 
@@ -321,52 +425,17 @@ void skinny_axpy(MatrixView<const std::type_identity_t<T>> u,
                  MatrixView<const std::type_identity_t<T>> w, std::type_identity_t<T> scale,
                  MatrixView<T> y, bool add, const Chosen& chosen, int threads) {
   using namespace skinny;
-  expect_shape(y, u.rows, w.cols, "skinny_axpy's y");
-  expect_shape(w, u.cols, w.cols, "skinny_axpy's w");
-  expect_chosen(chosen, w.rows);
-  const bool load_first = add || !chosen.everything();
+  const LowRankTerm<T> term{u, w, scale, chosen};
+  expect_term(term, y);
   const Index columns = chosen.everything()
                             ? std::max(cached / std::max<Index>(w.rows, 1) / 64 * 64, Index{512})
                             : 512;
   parallel_blocks(u.rows, tile, threads, [&](Index first, Index last) {
-    Buckets& buckets = Buckets::of_thread();
-    thread_local std::vector<T> coefficients;
+    Update<T>& update = Update<T>::of_thread();
     for (; first < last; first += tile) {
-      const Index count = std::min(tile, last - first);
-      if (!add && !chosen.everything()) fill(y.middle_rows(first, count), T(0));
-      buckets.sort(chosen, first, count, w.rows);
-      coefficients.resize(static_cast<std::size_t>(count * w.rows));
-      T* to = coefficients.data();
-      for (const Bucket& bucket : buckets) {
-        for (Index t = 0; t < bucket.count; ++t, to += bucket.rows) {
-          const T* from = u.row(first + bucket.tokens[t]) + bucket.first_row;
-          for (Index j = 0; j < bucket.rows; ++j) to[j] = scale * from[j];
-        }
-      }
-      for (Index begin = 0; begin < w.cols; begin += columns) {
-        const Index end = std::min(w.cols, begin + columns);
-        const T* c = coefficients.data();
-        for (const Bucket& bucket : buckets) {
-          for (Index t = 0; t < bucket.count; t += axpy_tokens) {
-            with_constant<axpy_tokens>(bucket.count - t, [&](auto tokens) {
-              T* into[tokens];
-              const T* next[tokens];
-              for (int i = 0; i < tokens; ++i) {
-                const Index token = first + bucket.tokens[t + i];
-                into[i] = y.row(token);
-                next[i] = y.row(std::min(token + axpy_tokens, y.rows - 1));
-              }
-              const T* from = w.row(bucket.first_row);
-              const auto body = [&](auto vectors, Index column, Index panels, auto... narrow) {
-                axpy<T, tokens, vectors>(c, bucket.rows, from, w.stride, into, next, column, panels,
-                                         load_first, narrow...);
-              };
-              for_panels<T, axpy_vectors>(begin, end, body);
-              c += tokens * bucket.rows;
-            });
-          }
-        }
-      }
+      update.open(term, y, first, std::min(tile, last - first));
+      for (Index begin = 0; begin < w.cols; begin += columns)
+        update(begin, std::min(w.cols, begin + columns), add);
     }
   });
 }
@@ -388,6 +457,14 @@ void skinny_outer(MatrixView<const std::type_identity_t<T>> u,
     for (Index first = 0; first < u.rows; first += tile) {
       const bool load_first = add || !chosen.everything() || first > 0;
       buckets.sort(chosen, first, std::min(tile, u.rows - first), g.rows);
+      // The next tile, if there is one, is fetched at an even pace.
+      Index passes = 0;
+      for (const Bucket& b : buckets) passes += b.count * ((b.rows + outer_rows - 1) / outer_rows);
+      const bool fetches = end - begin == x.cols && first + tile < u.rows && passes > 0;
+      const T* ahead = x.row(fetches ? first + tile : first);
+      const T* const stop =
+          fetches ? x.row(std::min(first + 2 * tile, u.rows) - 1) + x.cols : ahead;
+      const Index pace = fetches ? (tile * outer_vectors + passes - 1) / passes : 0;
       for (const Bucket& bucket : buckets) {
         const T* us[tile];
         const T* xs[tile];
@@ -400,8 +477,10 @@ void skinny_outer(MatrixView<const std::type_identity_t<T>> u,
           for (; panels > 0; --panels, column += vectors * lanes<T>) {
             for (Index j = 0; j < bucket.rows;) {
               with_power<outer_rows>(bucket.rows - j, [&](auto rows) {
+                const Index lines = ahead < stop ? pace : 0;
                 outer<T, rows, vectors>(us, xs, bucket.count, j, column, scale, to, g.stride,
-                                        load_first, narrow...);
+                                        load_first, ahead, lines, narrow...);
+                ahead += bucket.count * lines * lanes<T>;
                 j += rows;
               });
             }
@@ -411,6 +490,29 @@ void skinny_outer(MatrixView<const std::type_identity_t<T>> u,
       }
     }
   });
+}
+
+/// The way back through `y = scale z w`: `dz = scale dy w^T`, as `skinny_dot` has it, and `g (+)=
+/// scale z^T dy`, as `skinny_outer` does, to the same bits. One thread does some tokens at a time,
+/// so that the second product finds dy in the cache.
+template <class T>
+void skinny_backward(MatrixView<const std::type_identity_t<T>> dy,
+                     MatrixView<const std::type_identity_t<T>> w, std::type_identity_t<T> scale,
+                     MatrixView<T> dz, MatrixView<const std::type_identity_t<T>> z, MatrixView<T> g,
+                     bool add, const Chosen& chosen, int threads) {
+  using namespace skinny;
+  expect_dot<T>(dy, w, dz, chosen);
+  if (threads > 1 || dy.rows == 0) {
+    skinny_dot(dy, w, scale, dz, false, chosen, threads);
+    skinny_outer(z, dy, scale, g, add, chosen, threads);
+    return;
+  }
+  for (Index first = 0; first < dy.rows; first += tile) {
+    const Index count = std::min(tile, dy.rows - first);
+    dot_tile<T>(dy, w, scale, dz, false, chosen, first, count, dy.rows);
+    skinny_outer(z.middle_rows(first, count), dy.middle_rows(first, count), scale, g,
+                 add || first > 0, chosen.from(first), 1);
+  }
 }
 
 }  // namespace branchlora::eigen

@@ -26,8 +26,11 @@ Var<typename B::Scalar> frozen_linear(Tape<B>& tape, Var<typename B::Scalar> x,
                                       const typename B::FrozenWeight& w,
                                       MatrixView<const typename B::Scalar> bias = {}) {
   auto y = tape.result(x.rows(), w.weight.rows, x);
-  tape.backend().frozen_forward(x.value(), w, y.value());
-  if (!bias.empty()) add_bias(tape.backend(), y.value(), bias);
+  if (bias.empty()) {
+    tape.backend().frozen_forward(x.value(), w, y.value());
+  } else {
+    affine(tape.backend(), x.value(), w, bias, y.value());
+  }
   tape.record(y, FrozenLinear<B>{x, y, &w});
   return y;
 }

@@ -6,6 +6,21 @@
 
 namespace branchlora::op {
 
+/// A backend that adds a bias within a product, and sums a bias' gradient within that of the
+/// weight:
+///
+/// - `affine(x, w, bias, y)`, `frozen_affine(x, w, bias, y)`: y = x w^T + bias in each row.
+/// - `affine_backward(dy, x, dw, add, dbias, add_bias)`: dw (+)= dy^T x, and dbias (+)= the sums of
+///   dy's columns.
+template <class B>
+concept FusesBias = Backend<B> &&
+    requires(B& b, MatrixView<typename B::Scalar> m, MatrixView<const typename B::Scalar> c,
+             const typename B::FrozenWeight& w, typename B::Scalar* out) {
+  b.affine(c, c, c, m);
+  b.frozen_affine(c, w, c, m);
+  b.affine_backward(c, c, m, false, out, true);
+};
+
 /// Adds the column sums of `dy` to the gradient of a bias.
 template <Backend B>
 void bias_gradient(Tape<B>& tape, MatrixView<const typename B::Scalar> dy,
@@ -26,6 +41,32 @@ void add_bias(B& backend, MatrixView<typename B::Scalar> y,
   });
 }
 
+/// y = x w^T + bias in each row.
+template <Backend B>
+void affine(B& backend, MatrixView<const typename B::Scalar> x,
+            MatrixView<const typename B::Scalar> w, MatrixView<const typename B::Scalar> bias,
+            MatrixView<typename B::Scalar> y) {
+  using T = typename B::Scalar;
+  if constexpr (FusesBias<B>) {
+    backend.affine(x, w, bias, y);
+  } else {
+    backend.gemm(Op::none, Op::transpose, T(1), x, w, T(0), y);
+    add_bias(backend, y, bias);
+  }
+}
+
+/// The same with a frozen weight.
+template <Backend B>
+void affine(B& backend, MatrixView<const typename B::Scalar> x, const typename B::FrozenWeight& w,
+            MatrixView<const typename B::Scalar> bias, MatrixView<typename B::Scalar> y) {
+  if constexpr (FusesBias<B>) {
+    backend.frozen_affine(x, w, bias, y);
+  } else {
+    backend.frozen_forward(x, w, y);
+    add_bias(backend, y, bias);
+  }
+}
+
 /// y = x w^T + b with x tokens x in, w out x in, b 1 x out or absent.
 template <Backend B>
 struct Linear {
@@ -39,6 +80,14 @@ struct Linear {
     if (x.needs_grad()) {
       const auto [dx, add] = tape.gradient(x);
       backend.gemm(Op::none, Op::none, T(1), dy, w.value(), T(add ? 1 : 0), dx);
+    }
+    if constexpr (FusesBias<B>) {
+      if (has_bias && w.needs_grad() && b.needs_grad()) {
+        const auto [dw, add] = tape.gradient(w);
+        const auto [db, add_bias] = tape.gradient(b);
+        backend.affine_backward(dy, x.value(), dw, add, db.data, add_bias);
+        return;
+      }
     }
     if (w.needs_grad()) {
       const auto [dw, add] = tape.gradient(w);
@@ -66,8 +115,7 @@ Var<typename B::Scalar> linear(Tape<B>& tape, Var<typename B::Scalar> x, Var<typ
   using T = typename B::Scalar;
   expect_shape(b.value(), 1, w.rows(), "the bias of a linear layer");
   auto y = tape.result(x.rows(), w.rows(), x, w, b);
-  tape.backend().gemm(Op::none, Op::transpose, T(1), x.value(), w.value(), T(0), y.value());
-  add_bias(tape.backend(), y.value(), MatrixView<const T>(b.value()));
+  affine(tape.backend(), MatrixView<const T>(x.value()), w.value(), b.value(), y.value());
   tape.record(y, Linear<B>{x, w, b, y, true});
   return y;
 }

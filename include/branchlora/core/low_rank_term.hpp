@@ -1,0 +1,21 @@
+/// @file
+/// A product of low rank that is added to another one.
+#pragma once
+
+#include "branchlora/core/chosen.hpp"
+#include "branchlora/core/matrix.hpp"
+
+namespace branchlora {
+
+/// The matrix `scale * u w` with u `T x R`, w `R x n` and R small, each token with the rows of w
+/// that it chose.
+template <class T>
+struct LowRankTerm {
+  MatrixView<const T> u, w;
+  T scale{};
+  Chosen chosen{};
+
+  constexpr bool empty() const { return w.rows == 0; }
+};
+
+}  // namespace branchlora
