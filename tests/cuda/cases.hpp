@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/autograd/op/linear.hpp"
+#include "branchlora/autograd/op/reshape.hpp"
 #include "branchlora/core/buffer.hpp"
 #include "branchlora/core/math.hpp"
 #include "support/naive.hpp"
@@ -302,6 +304,50 @@ Results frozen_products(B& b) {
   return results;
 }
 
+/// Products with a bias and their gradients, of matrices that lie among others.
+template <Backend B>
+Results biased_products(B& b) {
+  using T = typename B::Scalar;
+  Results results;
+  const Matrix<B> x(b, random_dense(11, 45, 1), 1);
+  const Matrix<B> w(b, random_dense(19, 45, 2), 2);
+  const Matrix<B> whole(b, random_dense(19, 45, 2));
+  const Matrix<B> bias(b, random_dense(1, 19, 3));
+  const auto frozen = b.freeze(whole.view(), Storage::full);
+  for (const Index margin : {Index{0}, Index{3}}) {
+    const Matrix<B> y(b, random_dense(11, 19, 4), margin);
+    const Matrix<B> z(b, random_dense(11, 19, 5), margin);
+    op::affine<B>(b, x.view(), w.view(), bias.view(), y.view());
+    op::affine<B>(b, x.view(), frozen, bias.view(), z.view());
+    results.push_back(y.dense());
+    results.push_back(z.dense());
+  }
+  for (const bool trained : {false, true}) {
+    ParameterSet<B> parameters(b);
+    for (const auto* m : {&x, &w, &bias}) {
+      auto& p = parameters.add(std::to_string(parameters.size()), m->view().rows, m->view().cols);
+      b.copy(m->view(), p.value);
+      parameters.set_trainable(p, trained || m == &bias);
+    }
+    Tape<B> tape(b);
+    // Gradients are written at first, then added to.
+    for (int i = 0; i < 2; ++i) {
+      std::vector<Var<T>> v;
+      for (auto& p : parameters) v.push_back(tape.parameter(p));
+      const auto y = op::linear(tape, v[0], v[1], v[2]);
+      const auto weights = tape.scratch(1, y.value().size());
+      write(b, weights, random_dense(1, y.value().size(), 6));
+      tape.backward(
+          op::linear(tape, op::reshape(tape, y, 1, y.value().size()), tape.constant(weights)));
+      tape.reset();
+    }
+    for (auto& p : parameters) {
+      if (p.has_grad) results.push_back(read(b, p.grad));
+    }
+  }
+  return results;
+}
+
 /// Sequences of one span and of several turns about a prefix, some longer than a tile of keys.
 inline Sequences spans() {
   Sequences s;
@@ -367,6 +413,7 @@ std::vector<Case<B>> primitive_cases() {
           {"parts", 20000, cases::parts<B>},
           {"skinny products", 71, cases::skinny_products<B>},
           {"frozen products", 45 * 19, cases::frozen_products<B>},
+          {"products with a bias", 45, cases::biased_products<B>},
           {"attention", 300, cases::attention<B>},
           {"cached attention", 201, cases::cached_attention<B>}};
 }

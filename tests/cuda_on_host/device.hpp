@@ -24,10 +24,14 @@ namespace cuda_on_host {
 
 class Device {
  public:
+  /// That of this thread: threads are as separate as processes with a device each.
   static Device& get() {
-    static Device device;
+    static thread_local Device device;
     return device;
   }
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+  ~Device() { munmap(memory_, reserved); }
 
   /// How often a function was called since `forget_calls`.
   int calls(const std::string& name) const {
@@ -35,7 +39,9 @@ class Device {
     return found == calls_.end() ? 0 : found->second;
   }
   /// Kernels and products.
-  int launches() const { return calls("cudaLaunchKernel") + calls("cublasGemmEx"); }
+  int launches() const {
+    return calls("cudaLaunchKernel") + calls("cublasGemmEx") + calls("cublasLtMatmul");
+  }
   void forget_calls() {
     calls_.clear();
     all_calls_ = 0;
@@ -66,6 +72,8 @@ class Device {
   std::size_t capacity = std::size_t{1} << 30;
   /// How many devices there are.
   int count = 1;
+  /// Whether cuBLASLt has an algorithm for a product with a bias.
+  bool has_algorithms = true;
   /// Whether blocks run from the last to the first.
   bool reversed = false;
   /// What cudaGetLastError returns next.
@@ -166,10 +174,20 @@ class Device {
     graphs_[handle] = graphs_.at(graph);
     return handle;
   }
+  /// Lets a program do what `graph` does from its next launch on; false if that is of another size.
+  bool update_graph(const void* program, const void* graph) {
+    auto& old = graphs_.at(program);
+    const auto& now = graphs_.at(graph);
+    if (old.size() != now.size()) return false;
+    old = now;
+    return true;
+  }
   void queue_graph(const void* graph) {
     for (const auto& work : graphs_.at(graph)) queue(work);
   }
 
+  /// Whether all that was queued has run.
+  bool idle() const { return queue_.empty(); }
   /// The number of the work queued last.
   std::uint64_t queued() const { return queued_; }
   /// Runs the queued work up to number `last`.

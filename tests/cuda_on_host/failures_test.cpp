@@ -63,6 +63,16 @@ TEST_CASE("every call that fails is one clear error and leaks nothing") {
   CHECK(fail_each("cublasCreate", 1, "cuBLAS: creating a handle failed: ") == 1);
   CHECK(fail_each("cublasSetStream", 1, "cuBLAS: setting the stream failed: ") == 1);
   CHECK(fail_each("cublasSetWorkspace", 1, "cuBLAS: setting the workspace failed: ") == 1);
+  CHECK(fail_each("cublasLtCreate", 1, "cuBLAS: creating a handle of cuBLASLt failed: ") == 1);
+  for (const auto* call :
+       {"cublasLtMatmulDescCreate", "cublasLtMatmulPreferenceCreate",
+        "cublasLtMatmulDescSetAttribute", "cublasLtMatmulPreferenceSetAttribute"}) {
+    CHECK(fail_each(call, 5, "cuBLAS: describing a product failed: ") > 0);
+  }
+  CHECK(fail_each("cublasLtMatrixLayoutCreate", 5, "cuBLAS: describing a matrix failed: ") > 0);
+  CHECK(fail_each("cublasLtMatmulAlgoGetHeuristic", 3, "cuBLAS: choosing an algorithm failed: ") >
+        0);
+  CHECK(fail_each("cublasLtMatmul", 5, "cuBLAS: a product with a bias failed: ") > 1);
   // Primes, so that the calls that fail are of every kind.
   CHECK(fail_each("cudaMallocAsync", 29, "CUDA: out of memory: ") > 3);
   CHECK(fail_each("cudaMemcpy2DAsync", 31, "CUDA: copying ") > 3);

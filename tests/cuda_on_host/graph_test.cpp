@@ -1,3 +1,5 @@
+#include <array>
+
 #include "cuda/cases.hpp"
 #include "cuda/model_cases.hpp"
 #include "cuda_on_host/bench.hpp"
@@ -114,4 +116,101 @@ TEST_CASE("a recorded step is not replayed once memory was given back") {
                        "CUDA: a recorded step can be replayed until memory is given back; that was "
                        "done 1 times since",
                        Error);
+}
+
+namespace {
+
+// The losses of seven steps of training and all parameters then. The numbers of the batch, of
+// dropout and of the rate are another each time. `run(step)` does a step.
+template <class Run>
+Results train(B& backend, Run run) {
+  cases::TinyModel<Branch, B> tiny(backend);
+  AdamW<B> adam(tiny.net.parameters());
+  std::array<Matrix<B>, 7> losses{Matrix<B>(backend, Dense(1, 1)), Matrix<B>(backend, Dense(1, 1)),
+                                  Matrix<B>(backend, Dense(1, 1)), Matrix<B>(backend, Dense(1, 1)),
+                                  Matrix<B>(backend, Dense(1, 1)), Matrix<B>(backend, Dense(1, 1)),
+                                  Matrix<B>(backend, Dense(1, 1))};
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    tiny.batch.text[0] = static_cast<std::int32_t>(i);
+    run([&] {
+      tiny.tape.reset();
+      const Random dropout(i);
+      const Routing routing{
+          .sequences = &tiny.batch.sequences, .tasks = tiny.batch.tasks, .dropout = &dropout};
+      const auto loss = tiny.net.loss(tiny.tape, tiny.batch,
+                                      tiny.net.gather(tiny.tape, tiny.batch, tiny.bank), routing);
+      tiny.tape.backward(loss);
+      backend.copy(loss.value(), losses[i].view());
+      adam.step(0.01 / static_cast<double>(i + 1));
+    });
+  }
+  Results results;
+  for (const auto& loss : losses) results.push_back(loss.dense());
+  for (auto& p : tiny.net.parameters()) {
+    if (p.trainable) results.push_back(read<B>(backend, p.value));
+  }
+  return results;
+}
+
+}  // namespace
+
+TEST_CASE("a graphed step is one launch, and takes other data and arguments each time") {
+  OnHost<float> device;
+  B& b = *device;
+  const Results expected = train(b, [](auto step) { step(); });
+  cuda::GraphedStep graphed;
+  int count = 0;
+  const Results found = train(b, [&](auto step) {
+    Device::get().forget_calls();
+    b.run(graphed, step);
+    if (++count < 3) return;
+    CHECK(Device::get().calls("cudaGraphLaunch") == 1);
+    CHECK(Device::get().calls("cudaGraphInstantiate") == (count == 3 ? 1 : 0));
+  });
+  CHECK(found == expected);
+  CHECK(graphed.launches() == 5);
+  CHECK(graphed.rebuilds() == 0);
+}
+
+TEST_CASE("a graphed step that changes its shape is prepared anew") {
+  OnHost<float> device;
+  B& b = *device;
+  const Matrix<B> x(b, Dense(3, 2));
+  const Matrix<B> y(b, Dense(3, 2));
+  cuda::GraphedStep graphed;
+  for (int i = 0; i < 6; ++i) {
+    b.run(graphed, [&] {
+      b.fill(x.view(), static_cast<float>(i));
+      if (i == 4) b.fill(y.view(), 9);
+    });
+  }
+  CHECK(graphed.launches() == 4);
+  CHECK(graphed.rebuilds() == 2);
+  CHECK(x.dense() == dense(3, 2, [](Index, Index) { return 5; }));
+  CHECK(y.dense() == dense(3, 2, [](Index, Index) { return 9; }));
+}
+
+TEST_CASE("a graphed step that waits or allocates is refused, and the backend goes on") {
+  OnHost<float> device;
+  B& b = *device;
+  const Matrix<B> x(b, Dense(3, 2));
+  cuda::GraphedStep graphed;
+  for (int i = 0; i < 3; ++i) b.run(graphed, [&] { b.fill(x.view(), 1); });
+  CHECK_THROWS_AS(b.run(graphed, [&] { b.synchronize(); }), Error);
+  CHECK_THROWS_WITH_AS(b.run(graphed, [&] { b.allocate(12); }),
+                       "CUDA: a step that is recorded must allocate nothing; it asked for 12 bytes",
+                       Error);
+  for (const auto* call : {"cudaStreamBeginCapture", "cudaStreamEndCapture", "cudaGraphLaunch",
+                           "cudaEventSynchronize", "cudaEventRecord"}) {
+    CAPTURE(call);
+    Device::get().fail_at(1, call);
+    CHECK_THROWS_AS(b.run(graphed, [&] { b.fill(x.view(), 1); }), Error);
+    Device::get().fail_never();
+  }
+  // Where the program can not be brought up to date, it is prepared anew.
+  Device::get().fail_at(1, "cudaGraphExecUpdate");
+  b.run(graphed, [&] { b.fill(x.view(), 2); });
+  Device::get().fail_never();
+  CHECK(graphed.rebuilds() == 1);
+  CHECK(x.dense() == dense(3, 2, [](Index, Index) { return 2; }));
 }

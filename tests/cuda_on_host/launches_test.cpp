@@ -98,6 +98,42 @@ TEST_CASE("the optimiser is one launch, and the norm of all gradients two, whate
   CHECK(train() == doctest::Approx(15 + 1 + 256 + 20000));
 }
 
+TEST_CASE("a bias takes no launch of its own, nor does its gradient") {
+  OnHost<float> device;
+  B& b = *device;
+  ParameterSet<B> parameters(b);
+  nn::Linear<B> linear(parameters, "layer", 20, 17, true);
+  linear.initialize(Random(3));
+  auto& x = parameters.add("x", 8, 20);
+  parameters.set_trainable(x, true);
+  Tape<B> tape(b);
+  const auto forward = [&] {
+    tape.reset();
+    parameters.clear_gradients();
+    Device::get().forget_calls();
+    const auto y = linear(tape, tape.parameter(x));
+    return std::pair{y, Device::get().launches()};
+  };
+  // Without the scale of the loss, the gradient of the sum and of its reshaping.
+  const auto backward = [&](Var<float> y) {
+    const auto weights = tape.scratch(1, y.value().size());
+    b.fill(weights, 1);
+    const auto loss =
+        op::linear(tape, op::reshape(tape, y, 1, y.value().size()), tape.constant(weights));
+    Device::get().forget_calls();
+    tape.backward(loss);
+    return Device::get().launches() - 3;
+  };
+  linear.set_trainable(true);
+  const auto [y, trained] = forward();
+  CHECK(trained == 1);
+  CHECK(backward(y) == 2);
+  linear.freeze();
+  const auto [z, frozen] = forward();
+  CHECK(frozen == 1);
+  CHECK(backward(z) == 1);
+}
+
 TEST_CASE("the number of branches changes no number of launches") {
   CHECK(launches_of<HydraLora<3, 4>>() == launches_of<HydraLora<3, 8>>());
   CHECK(launches_of<BranchLora<3, 4, 2>>() == launches_of<BranchLora<3, 16, 2>>());

@@ -25,6 +25,45 @@ TEST_CASE("the order in which blocks run changes no bit") {
   }
 }
 
+TEST_CASE_TEMPLATE("products with a bias are the same where cuBLASLt has no algorithm", T, float,
+                   double) {
+  using B = cuda::Backend<T>;
+  Device::get().has_algorithms = false;
+  Device::get().forget_calls();
+  check_same<T>(run_cases(primitive_cases<B>()), run_cases(primitive_cases<Exact>()));
+  CHECK(Device::get().calls("cublasLtMatmul") == 0);
+  CHECK(Device::get().calls("cublasLtMatmulAlgoGetHeuristic") > 0);
+  Device::get().has_algorithms = true;
+  check_clean();
+}
+
+TEST_CASE("the algorithm of a product with a bias is chosen once a shape and alignment") {
+  OnHost<float> device;
+  using B = cuda::Backend<float>;
+  B& backend = *device;
+  const Matrix<B> w(backend, random_dense(5, 8, 1));
+  const Matrix<B> bias(backend, random_dense(1, 5, 2));
+  const Matrix<B> x(backend, random_dense(9, 8, 3));
+  const Matrix<B> y(backend, Dense(9, 5));
+  // How many algorithms the product of these rows asks for.
+  const auto asked = [&](Index first, Index count) {
+    Device::get().forget_calls();
+    backend.affine(x.view().middle_rows(first, count), w.view(), bias.view(),
+                   y.view().middle_rows(first, count));
+    CHECK(Device::get().calls("cublasLtMatmul") == 1);
+    return Device::get().calls("cublasLtMatmulAlgoGetHeuristic");
+  };
+  CHECK(asked(0, 4) == 1);
+  CHECK(asked(0, 4) == 0);
+  CHECK(asked(0, 3) == 1);
+  CHECK(asked(1, 4) == 1);  // Aligned to 4 bytes, not to 256.
+  CHECK(asked(0, 4) == 0);
+  backend.set_tf32(true);
+  CHECK(asked(0, 4) == 1);
+  CHECK_THROWS_WITH_AS(backend.affine(x.view(), w.view(), w.view(), y.view()),
+                       "the bias of an affine product: expected shape 1 x 5, found 5 x 8", Error);
+}
+
 TEST_CASE("TF32 is a switch, off at first") {
   OnHost<float> device;
   cuda::Backend<float>& backend = *device;
@@ -78,6 +117,18 @@ TEST_CASE("frozen weights in bfloat16 are summed in float") {
   const Dense exact = times_transposed(x, w);
   CHECK(distance(found, exact) < 10 * std::sqrt(300.0) * 2 * 0x1p-9);
   CHECK(distance(found, exact) > 1e-3);
+
+  const Dense b = random_dense(1, 19, 3);
+  const Matrix<B> bias(backend, b);
+  for (const bool fused : {true, false}) {
+    Device::get().has_algorithms = fused;
+    const Matrix<B> with_bias(backend, Dense(7, 19), 2);
+    backend.frozen_affine(in.view(), frozen, bias.view(), with_bias.view());
+    const Dense more = dense(7, 19, [&](Index i, Index j) { return expected(i, j) + b(0, j); });
+    CHECK(distance(read<B>(backend, with_bias.view()), more) <
+          tolerance(301, 6e-8) * largest(more));
+  }
+  Device::get().has_algorithms = true;
 
   const Matrix<B> dx(backend, x, 1);
   backend.frozen_backward(out.view(), frozen, dx.view(), true);

@@ -2,6 +2,7 @@
 /// The language model: a LLaMA-style decoder with adapters on all seven linear layers.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,10 @@
 #include "branchlora/nn/rms_norm.hpp"
 
 namespace branchlora::model {
+
+/// Which activations are calculated again on the way back, in place of being kept: none, or all but
+/// the input of each block, for which a training step pays one more way forward.
+enum class Recompute : std::uint8_t { none, block };
 
 /// What a pass through the decoder needs to know beside its input.
 template <Backend B>
@@ -171,7 +176,11 @@ class Decoder {
     for (Index i = 0; i < config_.layers; ++i) {
       auto& block = blocks_[static_cast<std::size_t>(i)];
       const bool last = i + 1 == config_.layers && kept != nullptr && block.can_keep_rows();
-      x = block(tape, x, i, rope_, pass, last ? kept : nullptr);
+      if (recompute_ == Recompute::block && tape.recording()) {
+        x = op::recompute(tape, x, again(i, pass, last ? kept : nullptr));
+      } else {
+        x = block(tape, x, i, rope_, pass, last ? kept : nullptr);
+      }
       if (last) return x;
     }
     return kept == nullptr ? x : op::gather(tape, x, kept->rows);
@@ -198,8 +207,9 @@ class Decoder {
     for (auto& block : blocks_) block.for_each_linear(f);
   }
 
-  /// Makes every base weight trainable, or freezes them all and packs them.
-  void set_base_trainable(bool trainable, Storage storage = Storage::full) {
+  /// Makes every base weight trainable, or freezes them all and packs them (`nn::Linear::freeze`).
+  void set_base_trainable(bool trainable, Storage storage = Storage::full,
+                          nn::Unpacked unpacked = nn::Unpacked::keep) {
     for (auto* table : {embedding_, head_}) parameters_->set_trainable(*table, trainable);
     norm_.set_trainable(trainable);
     for (auto& block : blocks_) {
@@ -209,15 +219,30 @@ class Decoder {
       if (trainable) {
         linear.base().set_trainable(true);
       } else {
-        linear.base().freeze(storage);
+        linear.base().freeze(storage, unpacked);
       }
     });
   }
+
+  /// Which activations are kept from now on. Values and gradients are the same to the bit.
+  void set_recompute(Recompute recompute) { recompute_ = recompute; }
 
   const DecoderConfig& config() const { return config_; }
   const Parameter<T>& embedding() const { return *embedding_; }
 
  private:
+  /// A block as a function of its input alone. Its branches are observed once.
+  auto again(Index layer, const DecoderPass<B>& pass, const KeptRows* kept) {
+    expect(pass.cache == nullptr, "decoder: a pass that fills a cache can not be recorded");
+    return [=, this, routing = *pass.routing](Tape<B>& tape, Var<T> x, bool second) {
+      Routing now = routing;
+      now.observe = now.observe && !second;
+      DecoderPass<B> own = pass;
+      own.routing = &now;
+      return blocks_[static_cast<std::size_t>(layer)](tape, x, layer, rope_, own, kept);
+    };
+  }
+
   DecoderConfig config_;
   ParameterSet<B>* parameters_;
   Parameter<T>* embedding_;
@@ -225,6 +250,7 @@ class Decoder {
   std::vector<DecoderBlock<B>> blocks_;
   nn::RmsNorm<B> norm_;
   op::RopeTable<B> rope_;
+  Recompute recompute_ = Recompute::none;
 };
 
 }  // namespace branchlora::model

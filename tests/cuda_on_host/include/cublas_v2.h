@@ -70,9 +70,66 @@ inline std::size_t size_of(cudaDataType_t type) {
   return type == CUDA_R_64F ? 8 : (type == CUDA_R_32F ? 4 : 2);
 }
 
+/// c = alpha op(a) op(b) + beta c, column-major, summed in double.
+struct Product {
+  bool as_is_a, as_is_b;
+  std::int64_t m, n, k;
+  double alpha, beta;
+  const void *a, *b;
+  void* c;
+  cudaDataType_t factor, type;
+  std::int64_t lda, ldb, ldc;
+  bool tf32;
+  const void* bias = nullptr;  ///< Added to each column, if any.
+  void* sums = nullptr;        ///< Receives the sums of op(b)'s columns, if any.
+
+  void expect_inside(Device& device) const {
+    expect_inside(device, a, factor, lda, as_is_a ? m : k, as_is_a ? k : m, "a product's a");
+    expect_inside(device, b, factor, ldb, as_is_b ? k : n, as_is_b ? n : k, "a product's b");
+    expect_inside(device, c, type, ldc, m, n, "a product's c");
+  }
+
+  void operator()() const {
+    for (std::int64_t j = 0; j < n; ++j) {
+      double of_b = 0;
+      for (std::int64_t l = 0; l < k; ++l) of_b += at_b(l, j, false);
+      if (sums != nullptr) store(sums, j, of_b);
+      for (std::int64_t i = 0; i < m; ++i) {
+        double sum = 0;
+        for (std::int64_t l = 0; l < k; ++l) {
+          sum += element(a, factor, as_is_a ? i + l * lda : l + i * lda, tf32) * at_b(l, j, tf32);
+        }
+        const std::int64_t to = i + j * ldc;
+        const double before = beta == 0 ? 0.0 : beta * element(c, type, to, false);
+        const double added = bias == nullptr ? 0.0 : element(bias, type, i, false);
+        store(c, to, alpha * sum + before + added);
+      }
+    }
+  }
+
+ private:
+  static void expect_inside(Device& device, const void* p, cudaDataType_t of, std::int64_t ld,
+                            std::int64_t rows, std::int64_t cols, const char* what) {
+    const auto bytes = [&](std::int64_t count) {
+      return static_cast<std::size_t>(count) * size_of(of);
+    };
+    device.expect_inside(p, bytes(ld), bytes(rows), static_cast<std::size_t>(cols), what);
+  }
+  double at_b(std::int64_t l, std::int64_t j, bool rounded) const {
+    return element(b, factor, as_is_b ? l + j * ldb : j + l * ldb, rounded);
+  }
+  void store(void* to, std::int64_t i, double value) const {
+    if (type == CUDA_R_64F) {
+      static_cast<double*>(to)[i] = value;
+    } else {
+      static_cast<float*>(to)[i] = static_cast<float>(value);
+    }
+  }
+};
+
 }  // namespace cuda_on_host
 
-/// c = alpha op(a) op(b) + beta c, column-major, summed in double.
+/// c = alpha op(a) op(b) + beta c.
 inline cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a,
                                    cublasOperation_t op_b, int m, int n, int k, const void* alpha,
                                    const void* a, cudaDataType_t type_a, int lda, const void* b,
@@ -80,7 +137,6 @@ inline cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a
                                    cudaDataType_t type_c, int ldc, cublasComputeType_t compute,
                                    cublasGemmAlgo_t) {
   using cuda_on_host::element;
-  using cuda_on_host::size_of;
   auto& device = cuda_on_host::Device::get();
   if (device.enter("cublasGemmEx")) return CUBLAS_STATUS_EXECUTION_FAILED;
   if (!device.is_handle(handle)) return CUBLAS_STATUS_NOT_INITIALIZED;
@@ -94,38 +150,25 @@ inline cublasStatus_t cublasGemmEx(cublasHandle_t handle, cublasOperation_t op_a
   if (type_a != type_b || wide != (type_a == CUDA_R_64F) || wide != (type_c == CUDA_R_64F)) {
     return CUBLAS_STATUS_NOT_SUPPORTED;
   }
-  const auto expect_inside = [&](const void* p, cudaDataType_t type, int ld, int rows, int cols,
-                                 const char* what) {
-    const std::size_t size = size_of(type);
-    device.expect_inside(p, static_cast<std::size_t>(ld) * size,
-                         static_cast<std::size_t>(rows) * size, static_cast<std::size_t>(cols),
-                         what);
-  };
-  expect_inside(a, type_a, lda, a_as_is ? m : k, a_as_is ? k : m, "a product's a");
-  expect_inside(b, type_b, ldb, b_as_is ? k : n, b_as_is ? n : k, "a product's b");
-  expect_inside(c, type_c, ldc, m, n, "a product's c");
-  if (!device.violations().empty()) return CUBLAS_STATUS_INVALID_VALUE;
-  const bool tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   const cudaDataType_t scalar = wide ? CUDA_R_64F : CUDA_R_32F;
-  const double s = element(alpha, scalar, 0, false);
-  const double t = element(beta, scalar, 0, false);
-  device.queue([=] {
-    for (std::int64_t j = 0; j < n; ++j) {
-      for (std::int64_t i = 0; i < m; ++i) {
-        double sum = 0;
-        for (std::int64_t l = 0; l < k; ++l) {
-          sum += element(a, type_a, a_as_is ? i + l * lda : l + i * lda, tf32) *
-                 element(b, type_b, b_as_is ? l + j * ldb : j + l * ldb, tf32);
-        }
-        const std::int64_t to = i + j * ldc;
-        const double result = s * sum + (t == 0 ? 0.0 : t * element(c, type_c, to, false));
-        if (wide) {
-          static_cast<double*>(c)[to] = result;
-        } else {
-          static_cast<float*>(c)[to] = static_cast<float>(result);
-        }
-      }
-    }
-  });
+  const cuda_on_host::Product product{.as_is_a = a_as_is,
+                                      .as_is_b = b_as_is,
+                                      .m = m,
+                                      .n = n,
+                                      .k = k,
+                                      .alpha = element(alpha, scalar, 0, false),
+                                      .beta = element(beta, scalar, 0, false),
+                                      .a = a,
+                                      .b = b,
+                                      .c = c,
+                                      .factor = type_a,
+                                      .type = type_c,
+                                      .lda = lda,
+                                      .ldb = ldb,
+                                      .ldc = ldc,
+                                      .tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32};
+  product.expect_inside(device);
+  if (!device.violations().empty()) return CUBLAS_STATUS_INVALID_VALUE;
+  device.queue(product);
   return CUBLAS_STATUS_SUCCESS;
 }

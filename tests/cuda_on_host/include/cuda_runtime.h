@@ -10,7 +10,7 @@
 #include <utility>
 
 #define __global__
-#define __shared__ static
+#define __shared__ static thread_local
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
@@ -32,8 +32,10 @@ enum cudaError_t : int {
   cudaErrorInsufficientDriver = 35,
   cudaErrorInvalidDevice = 101,
   cudaErrorInvalidResourceHandle = 400,
+  cudaErrorNotReady = 600,
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorGraphExecUpdateFailure = 910,
   cudaErrorUnknown = 999,
 };
 enum cudaMemcpyKind {
@@ -98,10 +100,14 @@ inline const char* cudaGetErrorName(cudaError_t status) {
       return "cudaErrorInvalidDevice";
     case cudaErrorInvalidResourceHandle:
       return "cudaErrorInvalidResourceHandle";
+    case cudaErrorNotReady:
+      return "cudaErrorNotReady";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
     case cudaErrorStreamCaptureUnsupported:
       return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorGraphExecUpdateFailure:
+      return "cudaErrorGraphExecUpdateFailure";
     case cudaErrorUnknown:
       return "cudaErrorUnknown";
   }
@@ -150,6 +156,16 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return status;
 }
 
+/// Not ready the first time after something was queued, which then runs.
+inline cudaError_t cudaStreamQuery(cudaStream_t stream) {
+  auto& device = cuda_on_host::Device::get();
+  if (const auto status = cuda_on_host::enter("cudaStreamQuery", stream)) return status;
+  if (const auto status = cuda_on_host::refuse_while_recording()) return status;
+  if (device.idle()) return cudaSuccess;
+  device.run_all();
+  return cuda_on_host::error(cudaErrorNotReady);
+}
+
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   if (const auto status = cuda_on_host::enter("cudaEventCreateWithFlags")) return status;
   *event = static_cast<cudaEvent_t>(cuda_on_host::Device::get().new_handle());
@@ -192,6 +208,17 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* program, cudaGraph_t gr
   if (const auto status = cuda_on_host::enter("cudaGraphInstantiate", graph)) return status;
   *program = static_cast<cudaGraphExec_t>(cuda_on_host::Device::get().copy_of_graph(graph));
   return cudaSuccess;
+}
+struct cudaGraphExecUpdateResultInfo {
+  int result;
+};
+/// Refuses where another number of things is to be done.
+inline cudaError_t cudaGraphExecUpdate(cudaGraphExec_t program, cudaGraph_t graph,
+                                       cudaGraphExecUpdateResultInfo*) {
+  if (const auto status = cuda_on_host::enter("cudaGraphExecUpdate", graph)) return status;
+  return cuda_on_host::Device::get().update_graph(program, graph)
+             ? cudaSuccess
+             : cuda_on_host::error(cudaErrorGraphExecUpdateFailure);
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t program, cudaStream_t stream) {
   if (const auto status = cuda_on_host::enter("cudaGraphLaunch", stream)) return status;

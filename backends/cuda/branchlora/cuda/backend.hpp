@@ -53,6 +53,9 @@ class Backend {
   /// Lets products of floats round their factors to TF32. Off at first.
   void set_tf32(bool on) { products_.set_tf32(on); }
 
+  /// On which all of it is queued.
+  cudaStream_t stream() const { return stream_.get(); }
+
   /// Waits until everything is done.
   void synchronize() { check(cudaStreamSynchronize(stream_.get()), "waiting for the device"); }
 
@@ -70,6 +73,15 @@ class Backend {
   void replay(const Graph& graph) {
     const ForgetSpans afterwards{spans_};
     graph.launch();
+  }
+
+  /// Does `step()` by way of a `GraphedStep`, which is for steps of one shape: from the third on as
+  /// one launch. Throws `Error` if the step waits, or if it allocates then.
+  template <class F>
+  void run(GraphedStep& graphed, F step) {
+    spans_.forget();
+    const ForgetSpans afterwards{spans_};
+    graphed(stream_.get(), pool_, staging_, step);
   }
 
   /// The most bytes of device memory that were ever in use at once in this process.
@@ -112,6 +124,37 @@ class Backend {
   void gemm(Op op_a, Op op_b, T alpha, MatrixView<const T> a, MatrixView<const T> b, T beta,
             MatrixView<T> c) {
     products_.gemm(op_a, op_b, alpha, a, b, beta, c);
+  }
+
+  /// y = x w^T + bias, 1 x y.cols, in each row: one launch where cuBLASLt can.
+  void affine(MatrixView<const T> x, MatrixView<const T> w, MatrixView<const T> bias,
+              MatrixView<T> y) {
+    if (products_.affine(x, w, bias, y)) return;
+    gemm(Op::none, Op::transpose, T(1), x, w, T(0), y);
+    add_to_rows(bias, y);
+  }
+
+  /// The same with a frozen weight.
+  void frozen_affine(MatrixView<const T> x, const FrozenWeight& w, MatrixView<const T> bias,
+                     MatrixView<T> y) {
+    if constexpr (std::is_same_v<T, float>) {
+      if (w.rounded) {
+        if (products_.affine(rounded(x), rounded_weight(w), bias, y)) return;
+        frozen_forward(x, w, y);
+        add_to_rows(bias, y);
+        return;
+      }
+    }
+    affine(x, w.weight, bias, y);
+  }
+
+  /// dw (+)= dy^T x and dbias (+)= the sums of dy's columns: one launch where cuBLASLt can, which
+  /// adds to no bias.
+  void affine_backward(MatrixView<const T> dy, MatrixView<const T> x, MatrixView<T> dw, bool add,
+                       T* dbias, bool add_bias) {
+    if (!add_bias && products_.affine_backward(dy, x, add, dw, dbias)) return;
+    gemm(Op::transpose, Op::none, T(1), dy, x, T(add ? 1 : 0), dw);
+    reduce_columns(dy.rows, dy.cols, body::Elements<T>{dy}, dbias, add_bias);
   }
 
   template <class Body>
@@ -244,6 +287,9 @@ class Backend {
     return frozen;
   }
 
+  /// Whether products with a frozen weight read the one that it was made of.
+  bool reads_weight(const FrozenWeight& w) const { return !w.rounded; }
+
   /// y = x w^T.
   void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y) {
     frozen_product(x, w, Op::transpose, y, false);
@@ -341,15 +387,26 @@ class Backend {
     launch_elements("rounding to bfloat16", from.size(), body::Round<T>{from, to}, stream_.get());
   }
 
+  /// A copy in bfloat16, until the next primitive.
+  MatrixView<const Bfloat16> rounded(MatrixView<const T> x) {
+    auto* copy = workspace_.get<Bfloat16>(x.size());
+    round(x, copy);
+    return {copy, x.rows, x.cols};
+  }
+
+  static MatrixView<const Bfloat16> rounded_weight(const FrozenWeight& w) {
+    return {w.rounded.get(), w.weight.rows, w.weight.cols};
+  }
+
+  void add_to_rows(MatrixView<const T> row, MatrixView<T> y) {
+    launch_elements("adding a bias", y.size(), body::AddToRows<T>{row.data, y}, stream_.get());
+  }
+
   void frozen_product(MatrixView<const T> x, const FrozenWeight& w, Op op, MatrixView<T> y,
                       bool add) {
     if constexpr (std::is_same_v<T, float>) {
       if (w.rounded) {
-        auto* rounded = workspace_.get<Bfloat16>(x.size());
-        round(x, rounded);
-        products_.gemm(Op::none, op, 1, MatrixView<const Bfloat16>(rounded, x.rows, x.cols),
-                       MatrixView<const Bfloat16>(w.rounded.get(), w.weight.rows, w.weight.cols),
-                       T(add ? 1 : 0), y);
+        products_.gemm(Op::none, op, 1, rounded(x), rounded_weight(w), T(add ? 1 : 0), y);
         return;
       }
     }

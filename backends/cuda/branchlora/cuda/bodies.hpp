@@ -18,6 +18,15 @@ struct Fill {
   BRANCHLORA_BODY void operator()(Index i) const { m(i / m.cols, i % m.cols) = value; }
 };
 
+/// m += row, in each row.
+template <class T>
+struct AddToRows {
+  const T* row;
+  MatrixView<T> m;
+
+  BRANCHLORA_BODY void operator()(Index i) const { m(i / m.cols, i % m.cols) += row[i % m.cols]; }
+};
+
 /// to = from, rounded; `to` is contiguous.
 template <class T>
 struct Round {

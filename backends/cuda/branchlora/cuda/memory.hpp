@@ -124,6 +124,9 @@ class Staging {
     }
   }
 
+  /// Starts over. Everything that was uploaded must be done.
+  void clear() { current_ = used_ = 0; }
+
   /// `from` may change as soon as this returns; `to` is written in stream order.
   void upload(void* to, const void* from, std::size_t bytes) {
     auto* target = static_cast<std::byte*>(to);

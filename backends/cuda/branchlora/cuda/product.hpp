@@ -1,30 +1,23 @@
 /// @file
-/// Matrix products through cuBLAS.
+/// Matrix products through cuBLAS and cuBLASLt.
 #pragma once
 
-#include <algorithm>
-#include <limits>
 #include <type_traits>
 
-#include "branchlora/core/backend.hpp"
-#include "branchlora/cuda/bfloat16.hpp"
+#include "branchlora/cuda/blas.hpp"
+#include "branchlora/cuda/fused_product.hpp"
 #include "branchlora/cuda/memory.hpp"
 
 namespace branchlora::cuda {
-
-/// cuBLAS's name of a type.
-template <class T>
-inline constexpr cudaDataType_t data_type = CUDA_R_32F;
-template <>
-inline constexpr cudaDataType_t data_type<double> = CUDA_R_64F;
-template <>
-inline constexpr cudaDataType_t data_type<Bfloat16> = CUDA_R_16BF;
 
 /// Products of row-major matrices on one stream, with a workspace that is allocated once: cuBLAS
 /// then allocates nothing and gives the same bits each time.
 class Products {
  public:
-  Products(Pool& pool, cudaStream_t stream) : workspace_(pool), blas_(make_blas(stream)) {
+  Products(Pool& pool, cudaStream_t stream)
+      : workspace_(pool),
+        blas_(make_blas(stream)),
+        fused_(workspace_.get<std::byte>(workspace_bytes), workspace_bytes, stream) {
     check(cublasSetWorkspace(blas_.get(), workspace_.get<std::byte>(workspace_bytes),
                              static_cast<std::size_t>(workspace_bytes)),
           "setting the workspace");
@@ -46,11 +39,32 @@ class Products {
                  "the second factor of a product");
     if (c.empty()) return;
     // cuBLAS is column-major: c^T = op(b)^T op(a)^T, all of them read as they lie.
-    check(cublasGemmEx(blas_.get(), turned(op_b), turned(op_a), narrow(c.cols), narrow(c.rows),
-                       narrow(depth), &alpha, b.data, data_type<Factor>, leading(b), a.data,
-                       data_type<Factor>, leading(a), &beta, c.data, data_type<T>, leading(c),
-                       compute_type<Factor, T>(), CUBLAS_GEMM_DEFAULT),
+    check(cublasGemmEx(blas_.get(), turned(op_b), turned(op_a), blas::narrow(c.cols),
+                       blas::narrow(c.rows), blas::narrow(depth), &alpha, b.data,
+                       blas::data_type<Factor>, blas::leading(b), a.data, blas::data_type<Factor>,
+                       blas::leading(a), &beta, c.data, blas::data_type<T>, blas::leading(c),
+                       blas::compute_type<Factor, T>(tf32_), CUBLAS_GEMM_DEFAULT),
           "a product");
+  }
+
+  /// y = x w^T + bias in each row. False, with nothing done, where it takes two launches.
+  template <class Factor, class T>
+  bool affine(MatrixView<const Factor> x, MatrixView<const Factor> w, MatrixView<const T> bias,
+              MatrixView<T> y) {
+    expect_shape(w, y.cols, x.cols, "the weight of an affine product");
+    expect_shape(y, x.rows, w.rows, "the result of an affine product");
+    expect_shape(bias, 1, y.cols, "the bias of an affine product");
+    return fused_.forward(x, w, bias.data, y, tf32_);
+  }
+
+  /// dw (+)= dy^T x, and the sums of dy's columns in `dbias`. False, with nothing done, where it
+  /// takes two launches.
+  template <class T>
+  bool affine_backward(MatrixView<const T> dy, MatrixView<const T> x, bool add, MatrixView<T> dw,
+                       T* dbias) {
+    expect_shape(dw, dy.cols, x.cols, "the gradient of an affine product's weight");
+    expect_shape(x, dy.rows, dw.cols, "the input of an affine product");
+    return fused_.backward(dy, x, add, dw, dbias, tf32_);
   }
 
  private:
@@ -59,29 +73,9 @@ class Products {
 
   static cublasOperation_t turned(Op op) { return op == Op::none ? CUBLAS_OP_N : CUBLAS_OP_T; }
 
-  static int narrow(Index n) {
-    expect(n <= std::numeric_limits<int>::max(),
-           "CUDA: a product's extent: expected below 2^31, found {}", n);
-    return static_cast<int>(n);
-  }
-
-  template <class T>
-  static int leading(const MatrixView<T>& m) {
-    return narrow(std::max<Index>(m.rows > 1 ? m.stride : m.cols, 1));
-  }
-
-  template <class Factor, class T>
-  cublasComputeType_t compute_type() const {
-    if constexpr (std::is_same_v<T, double>) {
-      return CUBLAS_COMPUTE_64F;
-    } else {
-      return tf32_ && std::is_same_v<Factor, float> ? CUBLAS_COMPUTE_32F_FAST_TF32
-                                                    : CUBLAS_COMPUTE_32F;
-    }
-  }
-
   Workspace workspace_;
   Blas blas_;
+  FusedProducts fused_;
   bool tf32_ = false;
 };
 

@@ -2,6 +2,7 @@
 /// The CUDA runtime and cuBLAS with every call checked and every handle owned.
 #pragma once
 
+#include <cublasLt.h>
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
