@@ -8,7 +8,11 @@
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/meteora.hpp"
+#include "branchlora/adapter/variant/moa.hpp"
+#include "branchlora/adapter/variant/mtl_lora.hpp"
 #include "continual/stream.hpp"
+#include "parallel/threads.hpp"
 
 using namespace branchlora;
 using namespace branchlora::test;
@@ -48,7 +52,7 @@ TEST_CASE("the base's own scores are those of evaluation without adapters") {
   for (std::size_t t = 0; t < 3; ++t) {
     const auto& task = stream.tasks[t];
     CHECK(scores[t] == continual::evaluate(model, tape, task.test, task.info.scorer,
-                                           stream.base.tokenizer, options, [](Index) { return 0; })
+                                           *stream.base.language, options, [](Index) { return 0; })
                            .score);
   }
   const auto row = continual::zero_shot_result({1, 2, 3}, {"a", "b", "c"}, options);
@@ -108,6 +112,7 @@ TEST_CASE("a task alone is a stream of one task") {
       continual::run_alone<B>(stream.backend, stream.base, stream.tasks, method, "Alone", options);
   CHECK(r.tasks == std::vector<std::string>{"task look", "task say", "task count"});
   CHECK(r.stage_steps.size() == 3);
+  CHECK(r.protocol == "Task-IL");  // each task's own model answers
   for (std::size_t t = 0; t < 3; ++t) {
     const auto one = continual::run_stream<B>(
         stream.backend, stream.base, std::span(stream.tasks).subspan(t, 1), method, "One", options);
@@ -136,12 +141,50 @@ TEST_CASE("tasks that are mixed train each sample with the router of its task") 
   CHECK(mean >= 50);
 }
 
-TEST_CASE("tasks alone take no routers of tasks") {
+TEST_CASE("a task alone takes no method that keeps something for each task") {
   Stream stream;
-  const auto method = method_of<B, BranchLora<2, 4, 1>>();
-  check_mentions(error_of([&] {
-                   continual::run_alone<B>(stream.backend, stream.base, stream.tasks, method,
-                                           "Alone", Stream::options());
-                 }),
-                 "Alone", "one router");
+  const auto refused = [&](const Method<B>& method) {
+    return error_of([&] {
+      continual::run_alone<B>(stream.backend, stream.base, stream.tasks, method, "Alone",
+                              Stream::options());
+    });
+  };
+  check_mentions(refused(method_of<B, BranchLora<2, 4, 1>>()), "Alone: keeps a router");
+  check_mentions(refused(method_of<B, MtlLora<2, 4>>()), "Alone: keeps a router");
+  check_mentions(refused(method_of<B, MeteoRa<2, 4, 1>>()), "Alone: keeps a branch");
+  check_mentions(refused(method_of<B, Moa<2, 4>>()), "Alone: keeps a branch");
+}
+
+TEST_CASE("several ranks train tasks mixed and alone as one") {
+  // That shares add up to the whole batch is tested where they are trained
+  // (parallel/training_test); here, that each run has them.
+  const auto results = on_ranks(2, [](const ThreadRank& rank) {
+    Stream stream;
+    auto options = Stream::options();
+    options.steps = 40;
+    const auto method = method_of<B, Lora<4>>();
+    const auto alone = [&] {
+      return continual::run_alone<B>(stream.backend, stream.base, stream.tasks, method, "Alone",
+                                     options, {}, rank);
+    };
+    const auto joint = [&] {
+      return continual::run_joint<B>(stream.backend, stream.base, stream.tasks, method, "Joint",
+                                     options, {}, rank)
+          .front();
+    };
+    std::vector<double> scores;
+    for (const auto& result : {alone(), joint()}) {
+      double mean = 0;
+      for (std::size_t j = 0; j < 3; ++j) {
+        scores.push_back(result.R(2, j));
+        mean += result.R(2, j) / 3;
+      }
+      CHECK(mean >= 50);
+    }
+    options.batch = 1;
+    check_mentions(error_of(alone), "each of 2 processes, found 1");
+    check_mentions(error_of(joint), "each of 2 processes, found 1");
+    return scores;
+  });
+  CHECK(results[0] == results[1]);
 }

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <vector>
 
+#include "branchlora/eigen/backend.hpp"
 #include "io/temporary_folder.hpp"
 #include "parallel/threads.hpp"
 
@@ -13,6 +14,7 @@ using namespace branchlora::test;
 
 static_assert(parallel::Communicator<parallel::SingleProcess>);
 static_assert(!parallel::Communicator<int>);
+static_assert(!parallel::DeviceCommunicator<parallel::SingleProcess, eigen::Backend<float>>);
 
 TEST_CASE("a single process keeps what it has") {
   const parallel::SingleProcess alone;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "branchlora/adapter/variant/branch_lora.hpp"
+#include "branchlora/eigen/backend.hpp"
 #include "parallel/check_training.hpp"
 
 using namespace branchlora;
@@ -46,6 +47,11 @@ TEST_CASE_TEMPLATE("the first rank's values reach all", T, float, double) {
   CHECK(values == std::vector<T>{1, 2});
 }
 
+TEST_CASE("processes of one machine are numbered like all") {
+  const Mpi ranks;
+  CHECK(ranks.local_rank() == ranks.rank());
+}
+
 TEST_CASE("processes agree on the first error") {
   const Mpi ranks;
   const int last = ranks.size() - 1;
@@ -61,7 +67,7 @@ TEST_CASE("processes agree on the first error") {
 
 TEST_CASE("processes learn what one does, up to rounding") {
   const Mpi ranks;
-  const Course course;
+  const Course<eigen::Backend<double>> course;
   const Trace one = course.train<BranchLora<2, 4, 1>>();
   Trace own = course.train<BranchLora<2, 4, 1>>(ranks);
   CHECK(own == course.train<BranchLora<2, 4, 1>>(ranks));

@@ -9,6 +9,7 @@
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/continual/strategy/ewc.hpp"
+#include "branchlora/eigen/backend.hpp"
 #include "parallel/check_training.hpp"
 #include "parallel/threads.hpp"
 
@@ -17,11 +18,12 @@ using namespace branchlora::test;
 
 namespace {
 
+using B = eigen::Backend<double>;
 using Branch = BranchLora<2, 4, 1>;
 using Moe = MoeLora<2, 4>;
 
 template <class V>
-std::vector<Trace> train(const Course& course, Index ranks) {
+std::vector<Trace> train(const Course<B>& course, Index ranks) {
   return on_ranks(ranks, [&](const ThreadRank& rank) { return course.train<V>(rank); });
 }
 
@@ -33,7 +35,7 @@ TYPE_TO_STRING(Lora<2>);
 
 TEST_CASE_TEMPLATE("several ranks learn what one process does, up to rounding", V, Lora<2>, Branch,
                    Moe) {
-  Course course;
+  Course<B> course;
   for (const double clip : {1e3, 1e-2}) {  // never reached, and reached in every step
     CAPTURE(clip);
     course.options.clip = clip;
@@ -47,7 +49,7 @@ TEST_CASE_TEMPLATE("several ranks learn what one process does, up to rounding", 
 }
 
 TEST_CASE("results depend on the number of ranks and the seed, to the bit") {
-  Course course;
+  Course<B> course;
   course.options.hyper.dropout = 0.2;
   course.options.hyper.balance_weight = 0.1;
   const auto first = train<Branch>(course, 2);
@@ -58,8 +60,8 @@ TEST_CASE("results depend on the number of ranks and the seed, to the bit") {
 }
 
 TEST_CASE("ranks drop different elements of their shares") {
-  Course course;
-  for (auto& example : course.split.examples) example = course.split.examples.front();
+  Course<B> course;
+  for (auto& example : course.examples) example = course.examples.front();
   const auto plain = train<Lora<2>>(course, 2);
   CHECK(plain[0].losses.front() == plain[1].losses.front());
   course.options.hyper.dropout = 0.5;
@@ -69,19 +71,18 @@ TEST_CASE("ranks drop different elements of their shares") {
 }
 
 TEST_CASE("what a strategy adds to the gradient is added once, however many ranks there are") {
-  Course course;
+  Course<B> course;
   const auto run = [&](const auto& ranks, const std::string& file) {
-    DoubleBackend backend;
-    std::vector<continual::TaskData<DoubleBackend>> tasks(2);
+    B backend;
+    std::vector<continual::TaskData<B>> tasks(2);
     for (std::size_t t = 0; t < 2; ++t) {
       tasks[t].info.name = std::to_string(t);
-      tasks[t].train = tasks[t].test = course.split;
+      tasks[t].train = tasks[t].test = course.split(backend);
     }
-    return continual::run_stream<DoubleBackend>(
-        backend, course.base, tasks, method_of<DoubleBackend, Lora<2>>(), "Tiny", course.options,
+    return continual::run_stream<B>(
+        backend, course.base, tasks, method_of<B, Lora<2>>(), "Tiny", course.options,
         course.folder.path() / file, {},
-        {continual::strategy_factory<DoubleBackend>(continual::strategy::Ewc{.lambda = 1e3})},
-        ranks);
+        {continual::strategy_factory<B>(continual::strategy::Ewc{.lambda = 1e3})}, ranks);
   };
   const auto alone = run(parallel::SingleProcess{}, "one.safetensors");
   const auto both = on_ranks(

@@ -15,12 +15,12 @@ std::vector<double> zero_shot(B& backend, const Base& base, std::span<const Task
                               const Options& o) {
   model::Multimodal<B> model(backend, base.config);
   base.load(model);
-  model.freeze_base(o.storage, 0.0);
+  model.freeze_base(o.storage, 0.0, nn::Unpacked::release);
   Tape<B> tape(backend);
   std::vector<double> scores;
   for (const TaskData<B>& task : tasks) {
     scores.push_back(
-        evaluate(model, tape, task.test, task.info.scorer, base.tokenizer, o, [](Index) {
+        evaluate(model, tape, task.test, task.info.scorer, *base.language, o, [](Index) {
           return Index{0};
         }).score);
   }
@@ -42,18 +42,24 @@ inline RunResult zero_shot_result(const std::vector<double>& scores,
 }
 
 /// Trains a method's adapters on each task by itself, from the base each time. The last row of R
-/// holds what each task reaches if there is no other.
-template <Backend B>
+/// holds what each task reaches if there is no other, answered by its own model: Task-IL. Several
+/// `ranks` train as one (see `train`). Throws `Error` for a method that keeps routers or branches
+/// for tasks, such as BranchLoRA, MTL-LoRA, MeteoRA or MoA: of one task there is nothing to choose.
+template <Backend B, parallel::Communicator C = parallel::SingleProcess>
 RunResult run_alone(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
                     const Method<B>& method, const std::string& name, const Options& o,
-                    const Listener& listener = {}) {
-  expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
+                    const Listener& listener = {}, const C& ranks = C{}) {
+  expect(!method.per_task_router && !method.has_bank,
+         "{}: keeps {} for each task, so it means nothing on each task alone: run it on the stream",
+         name, method.has_bank ? "a branch" : "a router");
   RunResult result;
   for (std::size_t t = 0; t < tasks.size(); ++t) {
     const RunResult one =
-        run_stream(backend, base, tasks.subspan(t, 1), method, name, o, {}, listener).front();
+        run_stream(backend, base, tasks.subspan(t, 1), method, name, o, {}, listener, {}, ranks)
+            .front();
     if (t == 0) {
       result = one;
+      result.protocol = "Task-IL";
       result.tasks.clear();
       result.stage_steps.clear();
       result.stage_seconds.clear();
@@ -94,11 +100,11 @@ Split<B> join(B& backend, std::span<const TaskData<B>> tasks) {
 
 /// Trains a method's adapters on all tasks' samples mixed, with as many steps as the stream has in
 /// all: the upper bound of a method that forgets nothing. Every sample is trained as one of its
-/// task. Returns records as `run_stream` does.
-template <Backend B>
+/// task. Several `ranks` train as one (see `train`). Returns records as `run_stream` does.
+template <Backend B, parallel::Communicator C = parallel::SingleProcess>
 std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const TaskData<B>> tasks,
                                  const Method<B>& method, const std::string& name, const Options& o,
-                                 const Listener& listener = {}) {
+                                 const Listener& listener = {}, const C& ranks = C{}) {
   Learner<B> learner(backend, base, method, o, listener);
   const Index count = std::ssize(tasks);
   Progressed done;
@@ -110,7 +116,7 @@ std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const T
   }
   const Split<B> all = join(backend, tasks);
   const double seconds =
-      seconds_of([&] { train(learner, all, "all tasks", o.steps * count, learner.random); });
+      seconds_of([&] { train(learner, all, "all tasks", o.steps * count, learner.random, ranks); });
   done.scores.resize(tasks.size() - 1);  // nothing is scored before the end
   done.scores_given = done.scores;
   score_tasks(learner, tasks, count - 1, count, done);

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "branchlora/core/matrix.hpp"
+#include "branchlora/core/backend.hpp"
 
 namespace branchlora::parallel {
 
@@ -26,6 +26,20 @@ concept Communicator = requires(const C& c, std::span<float> floats, std::span<d
   c.sum(doubles);
   c.broadcast(floats);
   c.broadcast(doubles);
+};
+
+/// A communicator that also adds up what lies in the memory of backend `B`, without a way through
+/// the host's.
+///
+/// - `sum(backend, arrays)`: puts the sum over all ranks in the place of each value of each array.
+///   Every rank gets the same bits; in which order they are added is the communicator's affair.
+///   Ordered with the backend's other work.
+///
+/// All ranks pass as many arrays, of the same sizes.
+template <class C, class B>
+concept DeviceCommunicator = Communicator<C> && Backend<B> &&
+    requires(const C& c, B& b, std::span<const std::span<typename B::Scalar>> arrays) {
+  c.sum(b, arrays);
 };
 
 /// A process by itself.

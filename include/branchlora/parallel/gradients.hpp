@@ -38,8 +38,9 @@ void expect_alike(const ParameterSet<B>& parameters, const C& ranks) {
          Index{ranks.size()}, others);
 }
 
-/// Sums gradients over ranks. What trains is small, so a step sends one message: all gradients of
-/// trainable parameters, and for each a count of the ranks in which it has one.
+/// Sums gradients over ranks. What trains is small: a step sends all gradients of trainable
+/// parameters at once, and for each a count of the ranks in which it has one. A communicator that
+/// can leaves the gradients in the backend's memory; any other gets all of it in one message.
 template <Backend B, Communicator C>
 class GradientSum {
  public:
@@ -53,11 +54,33 @@ class GradientSum {
   /// all have it afterwards. The result is the same to the bit in all of them.
   void operator()() {
     if (ranks_->size() == 1) return;
-    B& backend = parameters_->backend();
-    values_.clear();
-    for (const auto& p : *parameters_) {
-      if (p.trainable) values_.push_back(p.has_grad ? T(1) : T(0));
+    if constexpr (DeviceCommunicator<C, B>) {
+      sum_in_place();
+    } else {
+      sum_through_host();
     }
+  }
+
+ private:
+  /// The host's message has the counts alone, and does not wait for the device.
+  void sum_in_place() {
+    B& backend = parameters_->backend();
+    write_counts();
+    ranks_->sum(std::span<T>(values_));
+    gradients_.clear();
+    const T* count = values_.data();
+    for (auto& p : *parameters_) {
+      if (!p.trainable || *count++ == T(0)) continue;
+      if (!p.has_grad) backend.fill(p.grad, T(0));
+      p.has_grad = true;
+      gradients_.emplace_back(p.grad.data, static_cast<std::size_t>(p.grad.size()));
+    }
+    ranks_->sum(backend, std::span<const std::span<T>>(gradients_));
+  }
+
+  void sum_through_host() {
+    B& backend = parameters_->backend();
+    write_counts();
     for (const auto& p : *parameters_) {
       if (!p.trainable) continue;
       const auto first = values_.size();
@@ -75,14 +98,22 @@ class GradientSum {
     }
   }
 
- private:
+  /// Begins the message: whether each trainable parameter has a gradient here.
+  void write_counts() {
+    values_.clear();
+    for (const auto& p : *parameters_) {
+      if (p.trainable) values_.push_back(p.has_grad ? T(1) : T(0));
+    }
+  }
+
   static std::size_t bytes(const Parameter<T>& p) {
     return static_cast<std::size_t>(p.grad.size()) * sizeof(T);
   }
 
   ParameterSet<B>* parameters_;
   const C* ranks_;
-  std::vector<T> values_;  ///< The message, kept for its memory.
+  std::vector<T> values_;                ///< The host's message, kept for its memory.
+  std::vector<std::span<T>> gradients_;  ///< Those in the backend's memory, likewise.
 };
 
 }  // namespace branchlora::parallel

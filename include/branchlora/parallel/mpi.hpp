@@ -45,6 +45,16 @@ class Mpi {
   int rank() const { return rank_; }
   int size() const { return size_; }
 
+  /// The number of this process among those of its machine. To be called by all.
+  int local_rank() const {
+    MPI_Comm machine = MPI_COMM_NULL;
+    MPI_Comm_split_type(communicator_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine);
+    int local = 0;
+    MPI_Comm_rank(machine, &local);
+    MPI_Comm_free(&machine);
+    return local;
+  }
+
   /// Each rank adds one part of the values, in the order of the ranks, and hands it to all. That is
   /// the traffic of a good all-reduce, but MPI does not promise in which order that one adds.
   template <std::floating_point T>
