@@ -24,8 +24,10 @@ std::vector<study::Row> rows(Budget budget, study::Protocol protocol) {
   for (const auto& part : {single(), dense(), sparse()}) {
     for (const Entry& entry : part) {
       study::Row row = entry.rows.at(budget);
-      if (protocol == study::Protocol::joint && !row.strategies.empty()) continue;
-      row.protocol = protocol;
+      if (protocol == study::Protocol::joint) {  // for what needs no stream of tasks
+        if (!row.strategies.empty() || row.protocol == study::Protocol::generated) continue;
+        row.protocol = protocol;
+      }
       rows.push_back(std::move(row));
     }
   }

@@ -42,6 +42,13 @@ struct Entry {
     return entry;
   }
 
+  /// This entry trained otherwise than in a stream.
+  Entry under(study::Protocol protocol) const {
+    Entry entry = *this;
+    for (auto& [budget, row] : entry.rows) row.protocol = protocol;
+    return entry;
+  }
+
   /// This entry with a strategy of the training loop, under another name.
   template <class Strategy>
   Entry with(std::string other, const Strategy& strategy) const {

@@ -1,6 +1,7 @@
 #include "entries.hpp"
 
 #include "branchlora/adapter/variant/dora.hpp"
+#include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/adapter/variant/o_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
 #include "branchlora/continual/strategy/ewc.hpp"
@@ -26,6 +27,8 @@ std::vector<Entry> single() {
       lora.with("Replay", continual::strategy::Replay{}),
       entry<Dora, 32>("DoRA"),
       entry<OLora8, 32>("O-LoRA").with("O-LoRA", continual::strategy::Orthogonal{}),
+      // Of rank 4 under every budget: its cost is its generator's, which grows with the adapter.
+      entry<IcmLora, 4, 4>("ICM-LoRA").under(study::Protocol::generated),
   };
 }
 

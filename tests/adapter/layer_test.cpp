@@ -178,6 +178,27 @@ TEST_CASE_TEMPLATE("fewer allowed branches than k share all of the weight", V, B
   });
 }
 
+TEST_CASE_TEMPLATE("branches that only fill a choice do not count as load", V, BranchBalanced,
+                   BranchToken::with<balance::Switch>) {
+  AdapterBench<V> bench;
+  bench.two_tasks();
+  auto state = bench.layer().state();
+  // The router of task 0 may choose three branches, that of task 1 branch 2 alone, which branch 0
+  // comes with.
+  state[state.size() - 2] = 0b1110;
+  state[state.size() - 1] = 0b0100;
+  bench.layer().restore(state);
+  for (auto& p : bench.parameters) bench.parameters.set_trainable(p, p.name != "layer.weight");
+  const std::vector<double> loads = bench.naive_loads();
+  CHECK(loads[0] == 0);
+  CHECK(loads[1] + loads[2] + loads[3] == doctest::Approx(1));
+  const Dense weights = random_dense(bench.sequences.tokens(), 7, 60);
+  check_gradients(
+      bench.parameters,
+      [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); },
+      [&] { return bench.naive_balance(loads); });
+}
+
 TEST_CASE_TEMPLATE("decoding reuses the gates of the prefill", V, Branch, BranchMeanToken,
                    MoeFirstToken, HydraMeanToken) {
   AdapterBench<V> bench({3, 2, 4});

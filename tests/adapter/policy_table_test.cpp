@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/adapter/variant/dora.hpp"
 #include "support/variants.hpp"
 
 using namespace branchlora;
@@ -53,6 +54,18 @@ TEST_CASE("no two categories have one name, and the table says all that describe
 
 TEST_CASE("a category of the user's is in the table") {
   CHECK(policy_table<Adapter<Rank<2>, mine::On>>().at("mine") == "mine::On");
+}
+
+TEST_CASE("the numbers that a trained adapter computes with, and no others") {
+  const Hyper hyper{.alpha = 8, .dropout = 0.1, .balance_weight = 3, .temperature = 0.1};
+  CHECK(hyper_table<Lora<4>>(hyper) == HyperTable{{"alpha", 8}});
+  CHECK(hyper_table<Dora<4>>(hyper) == HyperTable{{"alpha", 8}});
+  for (const auto& table :
+       {hyper_table<BranchLora<3, 4, 2>>(hyper), hyper_table<MtlLora<3, 4>>(hyper)}) {
+    CHECK(table == HyperTable{{"alpha", 8}, {"temperature", 0.1}});
+  }
+  CHECK(differences(hyper_table<MtlLora<3, 4>>(hyper), hyper_table<MtlLora<3, 4>>({.alpha = 8})) ==
+        std::vector<std::string>{"temperature: file has 0.1, this program has 1"});
 }
 
 TEST_CASE("each policy that differs gives a sentence") {

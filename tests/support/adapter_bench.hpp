@@ -391,13 +391,12 @@ class AdapterBench {
   /// The load of each branch: its share of all choices.
   std::vector<double> naive_loads() {
     std::vector<double> loads(static_cast<std::size_t>(V::capacity));
-    const auto units = naive_gates().second;
-    for (const NaiveGate& gate : units) {
-      for (const Index i : gate.chosen) {
-        loads[static_cast<std::size_t>(i)] +=
-            1.0 / static_cast<double>(std::ssize(units) * V::top_k);
-      }
+    double choices = 0;
+    for (const NaiveGate& gate : naive_gates().second) {
+      for (const Index i : gate.chosen) loads[static_cast<std::size_t>(i)] += 1;
+      choices += static_cast<double>(gate.chosen.size());
     }
+    for (double& load : loads) load /= choices;
     return loads;
   }
 

@@ -6,6 +6,7 @@
 
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
+#include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/lora_moe.hpp"
 #include "branchlora/adapter/variant/meteora.hpp"
@@ -22,6 +23,7 @@ namespace branchlora::test {
 
 using Lora4 = Lora<4>;
 using RsLora4 = RsLora<4>;
+using Icm4 = IcmLora<4>;
 using Moe = MoeLora<3, 4>;
 using Hydra = HydraLora<3, 4>;
 using Branch = BranchLora<3, 4, 2>;
@@ -48,6 +50,7 @@ using BranchCopied = Branch::with<router_start::Copied, freezing::Never>;
 using Mtl = MtlLora<3, 4>;
 using MtlSparse = Mtl::with<TopK<2>, gating::SoftmaxThenTopK>;
 using TaskMoe = TaskMoeLora<3, 4>;
+using TaskMoeEach = TaskMoe::with<router::TaskEmbedding<5>>;
 using More5 = More<5>;
 using MoreReleased5 = MoreReleased<5>;
 
@@ -61,17 +64,19 @@ using MeteoDense = MeteoRa<2, 6, 6>;
 using Moa6 = Moa<3, 6>;
 using MoaLinear = Moa6::with<router::Linear<per::MeanToken>>;
 
-#define BRANCHLORA_ALL_VARIANTS                                                                 \
-  Lora4, RsLora4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse, MoeSoftmaxFirst,   \
-      MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken, BranchSeparate, MoeBalanced, \
-      HydraBalanced, BranchBalanced, BranchThaw, BranchGrow, BranchTunable, BranchFrozenReach,  \
-      BranchCopied, Mtl, MtlSparse, TaskMoe, More5, MoreReleased5, MoLora4, LoraMoe5,           \
-      LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense, Moa6, MoaLinear
+#define BRANCHLORA_ALL_VARIANTS                                                                    \
+  Lora4, RsLora4, Icm4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse,                 \
+      MoeSoftmaxFirst, MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken,                \
+      BranchSeparate, MoeBalanced, HydraBalanced, BranchBalanced, BranchThaw, BranchGrow,          \
+      BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
+      MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
+      Moa6, MoaLinear
 
 }  // namespace branchlora::test
 
 TYPE_TO_STRING(branchlora::test::Lora4);
 TYPE_TO_STRING(branchlora::test::RsLora4);
+TYPE_TO_STRING(branchlora::test::Icm4);
 TYPE_TO_STRING(branchlora::test::Moe);
 TYPE_TO_STRING(branchlora::test::Hydra);
 TYPE_TO_STRING(branchlora::test::Branch);
@@ -95,6 +100,7 @@ TYPE_TO_STRING(branchlora::test::BranchCopied);
 TYPE_TO_STRING(branchlora::test::Mtl);
 TYPE_TO_STRING(branchlora::test::MtlSparse);
 TYPE_TO_STRING(branchlora::test::TaskMoe);
+TYPE_TO_STRING(branchlora::test::TaskMoeEach);
 TYPE_TO_STRING(branchlora::test::More5);
 TYPE_TO_STRING(branchlora::test::MoreReleased5);
 TYPE_TO_STRING(branchlora::test::MoLora4);

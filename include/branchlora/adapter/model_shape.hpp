@@ -102,7 +102,13 @@ template <Priced V>
 constexpr Parameters parameters(const ModelShape& model) {
   Parameters layer;
   for (const LinearShape& linear : model.linears) layer += parameters<V>(linear);
-  return model.layers * layer;
+  Parameters all = model.layers * layer;
+  if constexpr (requires { requires V::Router::per_model; }) {
+    const Parameters one = parameters<V>(model.linears.front());
+    all.router = one.router;
+    all.shared = one.shared;
+  }
+  return all;
 }
 
 /// Operations of `V` and of the frozen linears of a model, the adapted ones alone: no attention

@@ -1,5 +1,6 @@
 /// @file
-/// A variant's policies as text, category by category, and what differs between two of them.
+/// What a trained adapter computes by: its variant's policies as text and its hyper-parameters, and
+/// what differs between two of them.
 #pragma once
 
 #include <map>
@@ -47,22 +48,41 @@ PolicyTable policy_table() {
   }
 }
 
-/// One sentence for each category in which a file's variant is not the program's, such as "TopK:
-/// file has TopK<2>, this program has TopK<4>".
-inline std::vector<std::string> differences(const PolicyTable& file, const PolicyTable& program) {
+/// Hyper-parameters by name.
+using HyperTable = std::map<std::string, double>;
+
+/// The hyper-parameters that the output of a trained adapter of `V` depends on: alpha and, where a
+/// router scores branches, the temperature. The others act in training alone.
+template <class V>
+HyperTable hyper_table(const Hyper& hyper) {
+  HyperTable table{{"alpha", hyper.alpha}};
+  if constexpr (requires {
+                  requires V::gate_rows >
+                  0;
+                }) {
+    table.emplace("temperature", hyper.temperature);
+  }
+  return table;
+}
+
+/// One sentence for each entry in which a file's table is not the program's, such as "TopK: file
+/// has TopK<2>, this program has TopK<4>".
+template <class Value>
+std::vector<std::string> differences(const std::map<std::string, Value>& file,
+                                     const std::map<std::string, Value>& program) {
   std::vector<std::string> sentences;
-  for (const auto& [category, policy] : program) {
-    const auto found = file.find(category);
+  for (const auto& [name, value] : program) {
+    const auto found = file.find(name);
     if (found == file.end()) {
-      sentences.push_back(fmt::format("{}: file has none, this program has {}", category, policy));
-    } else if (found->second != policy) {
+      sentences.push_back(fmt::format("{}: file has none, this program has {}", name, value));
+    } else if (found->second != value) {
       sentences.push_back(
-          fmt::format("{}: file has {}, this program has {}", category, found->second, policy));
+          fmt::format("{}: file has {}, this program has {}", name, found->second, value));
     }
   }
-  for (const auto& [category, policy] : file) {
-    if (!program.contains(category)) {
-      sentences.push_back(fmt::format("{}: file has {}, this program has none", category, policy));
+  for (const auto& [name, value] : file) {
+    if (!program.contains(name)) {
+      sentences.push_back(fmt::format("{}: file has {}, this program has none", name, value));
     }
   }
   return sentences;

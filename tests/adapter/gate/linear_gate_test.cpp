@@ -135,6 +135,17 @@ TEST_CASE("SMoRA: biases follow the counts, in training steps alone") {
   CHECK(expected != std::vector<double>(6));
 }
 
+TEST_CASE("biases do not follow branches that only fill a choice") {
+  // One task of six has begun: every token takes its branch, and branch 1 fills the two.
+  using V = Meteo::with<gating::SigmoidRenormalised, balance::LossFree>;
+  AdapterBench<V> bench({3, 1, 4}, 1, 10, 7, with_bias_rate(0.25));
+  bench.begin_task(0);
+  bench.randomise();
+  bench.supervise = true;
+  step(bench);
+  CHECK(bench.bias() == std::vector<double>{-0.25, 0.25, 0.25, 0.25, 0.25, 0.25});
+}
+
 TEST_CASE_TEMPLATE("SMoRA: the load evens out", V, SMora6, SMoraSoftmax6) {
   // A router under which every token chooses the first three at the start: inputs are positive, and
   // rows 0 to 2 larger than the others.

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/adapter/model_shape.hpp"
 #include "branchlora/optim/adamw.hpp"
+#include "model/tiny_model.hpp"
 #include "support/adapter_bench.hpp"
 
 using namespace branchlora;
@@ -124,8 +126,8 @@ TEST_CASE("MoRE: the contrastive loss draws embeddings to the inputs of their ta
   CHECK(bench.naive_contrast() < 0.1 * before);
 }
 
-TEST_CASE_TEMPLATE("merged for a task equals unmerged", V, Mtl, MtlSparse, TaskMoe, More5,
-                   MoreReleased5) {
+TEST_CASE_TEMPLATE("merged for a task equals unmerged", V, Mtl, MtlSparse, TaskMoe, TaskMoeEach,
+                   More5, MoreReleased5) {
   for (const std::int32_t task : {0, 1}) {
     AdapterBench<V> bench;
     bench.two_tasks();
@@ -176,6 +178,121 @@ TEST_CASE_TEMPLATE("tasks that begin together train together, and end together",
     CHECK_FALSE(bench.value(of_tasks[i]) == before[i]);
     CHECK_FALSE(trains(bench, of_tasks[i]));
   }
+}
+
+namespace {
+
+// Two linears of a model, of different widths, with one gate. Each has a task of its own.
+struct OneGate {
+  OneGate() : other(bench.parameters, "other", 6, 5) {
+    other.base().initialize(Random(8));
+    other.base().freeze();
+    other.attach(method_of<Double, TaskMoe>(), bench.hyper, Random(9));
+    for (Index task = 0; task < 2; ++task) {
+      bench.begin_task(task);
+      other.adapter()->begin_task(task);
+    }
+    for (std::size_t s = 0; s < bench.tasks.size(); ++s) {
+      bench.tasks[s] = static_cast<std::int32_t>(s % 2);
+    }
+    bench.randomise();
+    std::uint64_t stream = 200;
+    for (auto& p : bench.parameters) {
+      if (!p.name.starts_with("other.lora")) continue;
+      assign(p.value, random_dense(p.value.rows, p.value.cols, stream++, 0.5));
+    }
+  }
+
+  Var<double> second(Tape<Double>& tape) {
+    const auto x = tape.scratch(8, 6);
+    assign(x, random_dense(8, 6, 52));
+    return other(tape, tape.constant(x), bench.routing());
+  }
+
+  AdapterBench<TaskMoe> bench;
+  AdaptedLinear<Double> other;
+};
+
+}  // namespace
+
+TEST_CASE("MOELoRA: all linears of a model have one gate") {
+  OneGate model;
+  auto& bench = model.bench;
+  for (const auto& p : bench.parameters) CHECK_FALSE(p.name.starts_with("other.router"));
+
+  // The other linear's output, token by token, under the gates of the first.
+  Tape<Double> tape(bench.backend);
+  const Dense x = random_dense(8, 6, 52);
+  Dense expected = times_transposed(x, bench.value("other.weight"));
+  const auto gates = bench.naive_gates().first;
+  for (Index i = 0; i < 4; ++i) {
+    const Dense u = times_transposed(x, bench.value("other.lora_A." + std::to_string(i)));
+    const Dense b = bench.value("other.lora_B." + std::to_string(i));
+    for (Index t = 0; t < 8; ++t) {
+      const double g = gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(i)];
+      for (Index o = 0; o < 5; ++o) {
+        for (Index q = 0; q < 3; ++q) {
+          expected(t, o) += TaskMoe::scale(bench.hyper) * g * b(q, o) * u(t, q);
+        }
+      }
+    }
+  }
+  CHECK(distance(to_dense(model.second(tape).value()), expected) < 1e-13 * largest(expected));
+
+  const Dense first = random_dense(8, 7, 60);
+  const Dense second = random_dense(8, 5, 61);
+  check_gradients(bench.parameters, [&](Tape<Double>& t) {
+    return op::add(t, weighted_sum(t, bench.forward(t), first),
+                   weighted_sum(t, model.second(t), second));
+  });
+}
+
+TEST_CASE("MOELoRA: the one gate ends its tasks and comes back with all linears") {
+  OneGate model;
+  model.bench.layer().end_task();
+  model.other.adapter()->end_task();
+  CHECK_FALSE(trains(model.bench, "layer.router.0"));
+  CHECK_FALSE(trains(model.bench, "layer.router.1"));
+  CHECK(trains(model.bench, "layer.router.shared"));
+
+  AdapterBench<TaskMoe> bench;
+  AdaptedLinear<Double> other(bench.parameters, "other", 6, 5);
+  other.attach(method_of<Double, TaskMoe>(), bench.hyper, Random(9));
+  bench.layer().restore(model.bench.layer().state());
+  other.adapter()->restore(model.other.adapter()->state());
+  CHECK(other.adapter()->state() == model.other.adapter()->state());
+  Index routers = 0;
+  for (const auto& p : bench.parameters) {
+    routers += p.name.find(".router") != std::string::npos ? 1 : 0;
+  }
+  CHECK(routers == 3);
+}
+
+TEST_CASE("MOELoRA: a model has one gate, and is priced so") {
+  TinyModel<double> tiny;
+  tiny.net.attach(method_of<Double, TaskMoe>(), {.alpha = 6.0}, Random(5));
+  tiny.net.for_each_adapter([](auto& each) { each.begin_task(0); });
+  Parameters counted;
+  for (const auto& p : tiny.net.parameters()) {
+    if (p.name.find(".lora_A") != std::string::npos) counted.a += p.value.size();
+    if (p.name.find(".lora_B") != std::string::npos) counted.b += p.value.size();
+    if (p.name.ends_with(".router.shared")) counted.shared += p.value.size();
+    if (p.name.ends_with(".router.0")) counted.router += p.value.size();
+  }
+  CHECK(counted.router == 64);
+  CHECK(counted.shared == 4 * 64);
+  constexpr ModelShape shape{.name = "tiny",
+                             .layers = 2,
+                             .linears = {{{"q", 8, 8},
+                                          {"k", 8, 4},
+                                          {"v", 8, 4},
+                                          {"o", 8, 8},
+                                          {"gate", 8, 6},
+                                          {"up", 8, 6},
+                                          {"down", 6, 8}}},
+                             .projector = {}};
+  CHECK(parameters<TaskMoe>(shape) == counted);
+  CHECK(parameters<TaskMoeEach>(shape).router == 14 * 5);
 }
 
 TEST_CASE("MTL-LoRA starts as Lambda = 1 and weights of the task over temperature") {

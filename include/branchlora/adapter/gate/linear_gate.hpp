@@ -8,6 +8,7 @@
 #include <cmath>
 #include <concepts>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <string>
 #include <utility>
@@ -131,7 +132,10 @@ class LinearGate {
     for (std::size_t i = 0; i < bits.size(); ++i) {
       bias_[i] = static_cast<T>(std::bit_cast<double>(bits[i]));
     }
+    expect(V::per_task_router || s.size() == 1, "{}: expected one saved router, found {}", name_,
+           s.size());
     for (std::size_t i = 0; i < s.size(); ++i) {
+      expect_saved_branches(s[i], static_cast<int>(capacity), name_);
       if (i < routers_.size()) {
         routers_[i].allowed = s[i];
       } else {
@@ -182,7 +186,7 @@ class LinearGate {
       open_sequences(tape, x.value(), g, weighing, mix);
     }
     if constexpr (BiasBalance<typename V::Balance>) {
-      if (routing.supervise && tape.recording()) shift_bias(tape, units, unit_chosen);
+      if (routing.supervise && tape.recording()) shift_bias(tape, g.weights);
     }
     if (!per_token && routing.memory == Routing::Memory::remember) {
       memory_.remember(backend, unit_chosen, g);
@@ -512,21 +516,17 @@ class LinearGate {
     g.task_known = supervised && stage_.task_known;
   }
 
-  /// Moves the biases by how often each branch was chosen.
-  void shift_bias(Tape<B>& tape, Index units, const std::int32_t* unit_chosen) {
+  /// Moves the biases by how often each branch has a weight.
+  void shift_bias(Tape<B>& tape, MatrixView<const T> weights) {
     T* counts = tape.template array<T>(capacity);
     tape.backend().reduce_columns(
-        units, capacity,
-        [=] BRANCHLORA_BODY(Index i, Index b) {
-          for (Index k = 0; k < top_k; ++k) {
-            if (unit_chosen[i * top_k + k] == b) return T(1);
-          }
-          return T(0);
-        },
+        weights.rows, capacity,
+        [=] BRANCHLORA_BODY(Index i, Index b) { return weights(i, b) != T(0) ? T(1) : T(0); },
         counts, false);
     std::array<T, static_cast<std::size_t>(capacity)> host{};
     tape.backend().download(host.data(), counts, sizeof(host));
-    const double mean = static_cast<double>(units * top_k) / static_cast<double>(capacity);
+    const double mean =
+        std::accumulate(host.begin(), host.end(), 0.0) / static_cast<double>(capacity);
     for (std::size_t b = 0; b < bias_.size(); ++b) {
       bias_[b] +=
           static_cast<T>(hyper_.bias_rate * V::Balance::step(static_cast<double>(host[b]), mean));
@@ -539,7 +539,7 @@ class LinearGate {
                             MatrixView<T> dlogits) {
     auto& backend = tape.backend();
     const T* slopes = gate::balance_slopes<typename V::Balance, capacity, top_k>(
-        tape, unit_chosen, g.logits.rows, hyper_.balance_weight);
+        tape, unit_chosen, g.logits.rows, hyper_.balance_weight, g.weights);
     for_runs(g, [&](const Router& router, Index first, Index count) {
       backend.for_each(count, [=, allowed = router.allowed] BRANCHLORA_BODY(Index i) {
         T p[capacity];

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,10 @@ namespace branchlora {
 /// e_t is `<layer>.router.<t>`, 1 x width, and comes with `begin_task`; W is
 /// `<layer>.router.shared`, capacity x width, and b `<layer>.router.shared.bias`. Several tasks may
 /// begin before one ends: all of them train then, in mixed batches.
+///
+/// Of a router of the whole model, <layer> is the linear whose gate was made first; those of the
+/// others find these parameters in the model's set, and all add to their gradients. Nothing else
+/// passes between linears, since every one makes the same gates of them.
 template <Backend B, class V>
 class TaskGate {
  public:
@@ -52,10 +57,14 @@ class TaskGate {
            const Random& random)
       : parameters_(&parameters),
         name_(name),
+        owner_(owner(parameters, name)),
         width_(Router::width(static_cast<int>(capacity), d_in)),
         hyper_(hyper),
         random_(random) {
     if constexpr (Router::mapped) {
+      map_ = parameters.find(owner_ + ".router.shared");
+      bias_ = parameters.find(owner_ + ".router.shared.bias");
+      if (map_ != nullptr) return;
       const double bound = 1.0 / std::sqrt(static_cast<double>(width_));
       map_ = &parameters.add(name + ".router.shared", capacity, width_);
       nn::fill_uniform(parameters, *map_, random, Router::gain * bound);
@@ -110,6 +119,7 @@ class TaskGate {
   /// Restores what `state` gave at the end of a task; missing tasks are made.
   void restore(std::span<const std::uint64_t> s) {
     for (std::size_t i = 0; i < s.size(); ++i) {
+      expect_saved_branches(s[i], static_cast<int>(capacity), name_);
       if (i == tasks_.size()) add(s[i]);
       tasks_[i].allowed = s[i];
     }
@@ -303,8 +313,25 @@ class TaskGate {
 
   T temperature() const { return static_cast<T>(hyper_.temperature); }
 
+  /// The name of the linear whose router this one's is: its own, or the first of the model.
+  static std::string owner([[maybe_unused]] const ParameterSet<B>& parameters,
+                           const std::string& name) {
+    if constexpr (Router::per_model) {
+      constexpr std::string_view shared = ".router.shared";
+      for (const Parameter<T>& p : parameters) {
+        if (p.name.ends_with(shared)) return p.name.substr(0, p.name.size() - shared.size());
+      }
+    }
+    return name;
+  }
+
   void add(BranchSet allowed) {
-    auto& e = parameters_->add(name_ + ".router." + std::to_string(tasks_.size()), 1, width_);
+    const std::string name = owner_ + ".router." + std::to_string(tasks_.size());
+    if (Parameter<T>* found = parameters_->find(name)) {
+      tasks_.push_back({found, allowed});
+      return;
+    }
+    auto& e = parameters_->add(name, 1, width_);
     nn::fill(*parameters_, e, random_, [](const Random& random, std::size_t i) {
       return Router::start(random, i, static_cast<int>(capacity));
     });
@@ -325,6 +352,7 @@ class TaskGate {
 
   ParameterSet<B>* parameters_;
   std::string name_;
+  std::string owner_;  ///< The linear after which the router's parameters are named.
   Index width_;
   Hyper hyper_;
   Random random_;

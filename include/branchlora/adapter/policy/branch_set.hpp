@@ -7,6 +7,9 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
+
+#include "branchlora/core/error.hpp"
 
 namespace branchlora {
 
@@ -19,6 +22,12 @@ inline constexpr int max_branches = 64;
 /// The set of branches 0 .. count - 1, for count from 0 to 64.
 constexpr BranchSet first_branches(int count) {
   return count >= max_branches ? ~BranchSet{0} : (BranchSet{1} << count) - 1;
+}
+
+/// Throws `Error` naming `owner` if a set that was saved has no branch, or one beyond `count`.
+inline void expect_saved_branches(BranchSet set, int count, const std::string& owner) {
+  expect(set != 0 && (set & ~first_branches(count)) == 0,
+         "{}: expected a saved set of some of {} branches, found {:#x}", owner, count, set);
 }
 
 /// The `count` branches of `among` (or all of them, if fewer) that come first when ordered by

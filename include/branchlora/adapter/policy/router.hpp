@@ -65,6 +65,10 @@ struct None {
 /// Scores are R x, with R of shape branches x d_in and no bias; x is the layer's input (after
 /// dropout) or, for one gate vector a sequence, what `Granularity_` makes of it. R starts as
 /// U(+-1/sqrt(d_in)).
+///
+/// The code of CoIN's MoELoRA and of HydraLoRA has the router read x before dropout, that of SMoRA
+/// after it. Here all read what A reads, so that R and A can be one matrix and one product; without
+/// dropout, and at inference, there is no difference.
 template <GranularityOf Granularity_>
 struct Linear {
   using Category = category::Router;

@@ -23,7 +23,8 @@ class TaskGate;
 ///   are the scores; `bias`, whether it has one; `gain`, which makes it start as
 ///   U(+-gain/sqrt(width)), its bias as U(+-1/sqrt(width));
 /// - `contrastive`, whether the loss of `router::ContrastiveEmbedding` is added in training;
-/// - `drawn`, whether each task keeps for ever the branch that is best at its random start.
+/// - `drawn`, whether each task keeps for ever the branch that is best at its random start;
+/// - `per_model`, whether all linears of a model have one such router.
 template <class R>
 concept TaskRouter = RouterPolicy<R> && R::per_task &&
     std::same_as<typename R::Granularity, per::Task> && requires(const Random& random) {
@@ -34,6 +35,7 @@ concept TaskRouter = RouterPolicy<R> && R::per_task &&
   { R::gain } -> std::convertible_to<double>;
   { R::contrastive } -> std::convertible_to<bool>;
   { R::drawn } -> std::convertible_to<bool>;
+  { R::per_model } -> std::convertible_to<bool>;
 };
 
 namespace router {
@@ -50,6 +52,7 @@ struct OfTask {
   static constexpr double gain = 1.0;
   static constexpr bool contrastive = false;
   static constexpr bool drawn = false;
+  static constexpr bool per_model = false;
   static constexpr int rows(int branches) { return branches; }
   bool operator==(const OfTask&) const = default;
 };
@@ -107,6 +110,18 @@ struct Drawn : Inner {
   static constexpr bool drawn = true;
   static std::string name() { return fmt::format("router::Drawn<{}>", Inner::name()); }
   bool operator==(const Drawn&) const = default;
+};
+
+/// One `Inner` for all linears of a model: the tasks' numbers and the matrix are there once, and
+/// the gradients of all linears add up in them.
+template <class Inner>
+struct PerModel : Inner {
+  static_assert(TaskRouter<Inner>, "The router inside PerModel must be a router of tasks.");
+  static_assert(Inner::mapped && Inner::width(2, 8) == Inner::width(2, 16),
+                "The router inside PerModel must be as wide for every linear, with a matrix.");
+  static constexpr bool per_model = true;
+  static std::string name() { return fmt::format("router::PerModel<{}>", Inner::name()); }
+  bool operator==(const PerModel&) const = default;
 };
 
 }  // namespace router

@@ -32,6 +32,7 @@ template <int R>
 struct Dora : PlainVariant {
   static_assert(R >= 1, "The R of Dora<R> must be at least 1.");
   static constexpr int rank = R;
+  static constexpr bool reads_weight = true;
 
   template <Backend B>
   using Layer = DoraLayer<B, Dora>;
@@ -78,6 +79,9 @@ class DoraLayer final : public PlainAdapter<B> {
         pair_(parameters, name, 1, V::rank, weight.cols, weight.rows, random),
         magnitude_(&parameters.add(name + ".lora_magnitude", 1, weight.rows)),
         squares_(parameters.backend(), 1, weight.rows) {
+    expect(weight.data != nullptr,
+           "{}: DoRA reads the layer's weight in every step, but it was released when it was packed",
+           name);
     pair_.use(1, 0);
     magnitude_->decays = false;
     parameters.set_trainable(*magnitude_, true);

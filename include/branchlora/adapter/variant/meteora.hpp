@@ -21,9 +21,14 @@ namespace branchlora {
 /// - the authors' script trains the LoRAs in stage 1 too; frozen ones are the paper's;
 /// - the authors take the mean of the routing loss over all gates, with weight 50. Here each linear
 ///   adds its own, so `routing_weight` is to be 50 divided by their number;
+/// - what trains beside adapters, such as a projector, trains in stage 1 too, under the bank;
 /// - the loss counts all tokens of a sample; its gradient reaches x;
 /// - how many steps are for which stage is not given: half each;
 /// - the bank may have more branches than tasks have begun: those are never chosen;
+/// - a causal model can not tell the task of a token that comes before what tells it, as a picture
+///   does before its instruction: such tokens get a mix of the bank, which was trained on them with
+///   one branch at weight 1. Jointly trained on tasks that look alike, answers suffer for that,
+///   however well the bank has learned them; MoA, which asks a whole sequence, does not;
 /// - where tasks come one after another, the gate sees one task at a time, and forgets as any
 ///   shared parameter does: the method was made for stage 1 over all tasks at once.
 template <int R, int N, int K>
