@@ -40,3 +40,31 @@ TEST_CASE("a JPEG whose segments say length 0 or run past the end is refused, an
   CHECK(find_image_defect("\xFF\xD8\xFF\xE0\xFF\xFF").has_value());
   CHECK(find_image_defect(std::string(100'000, '\xFF').insert(1, "\xD8")).has_value());
 }
+
+TEST_CASE("a Huffman table of more codes than there are bytes is refused, wherever it lies") {
+  const std::string start = "\xFF\xD8";
+  const std::string scan("\xFF\xDA\0\4\1\1\x12\x34", 8);
+  const std::string end = "\xFF\xD9";
+  // A segment of tables: the first of one code, the second of `codes` in its longest two lengths.
+  const auto tables = [](int codes) {
+    const std::string first = std::string("\0\1", 2) + std::string(15, '\0') + "x";
+    std::string second = std::string(15, '\0') + '\xFF' + static_cast<char>(codes - 255);
+    second += std::string(static_cast<std::size_t>(codes), 'x');
+    const std::size_t length = 2 + first.size() + second.size();
+    return std::string("\xFF\xC4") + static_cast<char>(length >> 8) + static_cast<char>(length) +
+           first + second;
+  };
+  for (const int codes : {255, 256, 257, 300, 510}) {
+    CAPTURE(codes);
+    for (const std::string& file :
+         {start + tables(codes) + scan + end, start + scan + tables(codes) + scan + end,
+          start + tables(255) + tables(codes) + scan + end}) {
+      const auto defect = find_image_defect(file);
+      CHECK(defect.has_value() == (codes > 256));
+      if (defect) CHECK(defect->find("more than 256 codes") != std::string::npos);
+    }
+  }
+  // What is cut off counts as far as it is there.
+  const std::string cut = start + scan + tables(300).substr(0, 2 + 2 + 18 + 17);
+  CHECK(find_image_defect(cut + end).value().find("more than 256 codes") != std::string::npos);
+}

@@ -109,6 +109,38 @@ TEST_CASE("every cut of a JPEG is an error that names the file") {
   }
 }
 
+TEST_CASE("a small file that claims to be a huge picture is refused") {
+  const test::TemporaryFolder folder;
+  std::string file = jpeg(pattern(16, 16));
+  const auto frame = file.find("\xFF\xC0");  // then a length of 2, a depth of 1, height and width
+  REQUIRE(frame != file.npos);
+  file.replace(frame + 5, 4, "\xFF\xFE\xFF\xFD");
+  check_mentions(error_of([&] { load_image(folder.write("huge.jpg", file)); }), "huge.jpg",
+                 "at most 67108864 pixels, found 65533 x 65534");
+}
+
+TEST_CASE("a JPEG without the Huffman tables that it names comes to the same each time") {
+  const test::TemporaryFolder folder;
+  std::string file = jpeg(pattern(16, 16));
+  for (auto at = file.find("\xFF\xC4"); at != file.npos; at = file.find("\xFF\xC4")) {
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(file[at + i]); };
+    file.erase(at, 2 + (std::size_t{byte(2)} << 8) + byte(3));
+  }
+  const auto path = folder.write("bare.jpg", file);
+  const auto outcome = [&] {
+    try {
+      return load_image(path);
+    } catch (const Error&) {
+      return Image{};
+    }
+  };
+  const Image first = outcome();
+  for (int i = 0; i < 4; ++i) {
+    const std::string dirt(20'000, '\xA5');  // as large as what the decoder asks for
+    CHECK(outcome() == first);
+  }
+}
+
 TEST_CASE("what is no image is refused") {
   const test::TemporaryFolder folder;
   check_mentions(error_of([&] { load_image(folder.write("a.png", "hello")); }), "a.png",

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -15,7 +16,8 @@
 #include <utility>
 #include <vector>
 
-// stb_image's functions are static here, so each translation unit has its own and none collide.
+// stb_image's functions are static here, so each translation unit has its own and none collide. Its
+// memory starts as zeros, since a JPEG may name Huffman tables that it never defines.
 #ifndef STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
@@ -23,6 +25,9 @@
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_FAILURE_USERMSG
+#define STBI_MALLOC(size) std::calloc(1, size)
+#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_FREE(memory) std::free(memory)
 #include <stb/stb_image.h>
 #undef STB_IMAGE_IMPLEMENTATION
 #endif
@@ -43,18 +48,26 @@ struct Image {
   bool operator==(const Image&) const = default;
 };
 
+/// The largest picture that is decoded: a file of a few bytes can claim far more.
+inline constexpr Index most_pixels = Index{1} << 26;
+
 /// Decodes the PNG or JPEG file `path`; grey, palette and 16-bit pictures become 8-bit RGB, and
-/// transparency is dropped. Throws `Error` naming the file if it is neither, truncated or damaged.
+/// transparency is dropped. Throws `Error` naming the file if it is neither, truncated, damaged or
+/// too large.
 inline Image load_image(const std::filesystem::path& path) {
   const std::string file = io::read_file(path);
   if (const auto defect = find_image_defect(file)) fail("{}: {}", path.string(), *defect);
+  const auto* bytes = reinterpret_cast<const stbi_uc*>(file.data());
+  const auto size = static_cast<int>(file.size());
   int width = 0;
   int height = 0;
   int channels = 0;
+  expect(stbi_info_from_memory(bytes, size, &width, &height, &channels) == 0 ||
+             Index{width} * height <= most_pixels,
+         "{}: expected an image of at most {} pixels, found {} x {}", path.string(), most_pixels,
+         width, height);
   const std::unique_ptr<stbi_uc, void (*)(void*)> pixels(
-      stbi_load_from_memory(reinterpret_cast<const stbi_uc*>(file.data()),
-                            static_cast<int>(file.size()), &width, &height, &channels, 3),
-      stbi_image_free);
+      stbi_load_from_memory(bytes, size, &width, &height, &channels, 3), stbi_image_free);
   if (!pixels) fail("{}: cannot decode this image: {}", path.string(), stbi_failure_reason());
   return {width, height, {pixels.get(), pixels.get() + std::ptrdiff_t{3} * width * height}};
 }

@@ -3,6 +3,7 @@
 /// fills up a JPEG that ends early, and does not compare a PNG's checksums.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -68,16 +69,38 @@ inline std::optional<std::string> find_png_defect(std::string_view file) {
   }
 }
 
+/// Whether one of the Huffman tables of a segment, whose length stands at byte `at`, has more than
+/// the 256 codes that stb_image has room for. A table is a byte, the number of codes of each of 16
+/// lengths, and as many bytes as there are codes.
+inline bool has_long_huffman_table(std::string_view file, std::size_t at) {
+  const std::size_t end = std::min(at + big_endian(file.substr(at, 2)), file.size());
+  at += 2;
+  while (at < end) {
+    std::size_t codes = 0;
+    for (const char c : file.substr(at + 1, 16)) codes += static_cast<unsigned char>(c);
+    if (codes > 256) return true;
+    at += 17 + codes;
+  }
+  return false;
+}
+
 /// Segments are 0xFF, a kind, and a length that counts itself. From the first scan (kind 0xDA) on
-/// come coded bytes, in which 0xFF 0xD9 can only be the end mark.
+/// come coded bytes, in which 0xFF 0xC4 can only begin Huffman tables, and 0xFF 0xD9 be the end
+/// mark.
 inline std::optional<std::string> find_jpeg_defect(std::string_view file) {
+  constexpr const char* long_table = "the JPEG is damaged: a Huffman table has more than 256 codes";
   std::size_t at = 2;
   while (at + 4 <= file.size() && file[at] == '\xFF') {
     if (file[at + 1] == '\xFF') {  // fill byte
       ++at;
       continue;
     }
+    if (file[at + 1] == '\xC4' && has_long_huffman_table(file, at + 2)) return long_table;
     if (file[at + 1] == '\xDA') {
+      for (std::size_t tables = file.find("\xFF\xC4", at); tables != file.npos;
+           tables = file.find("\xFF\xC4", tables + 2)) {
+        if (has_long_huffman_table(file, tables + 2)) return long_table;
+      }
       if (file.find("\xFF\xD9", at) != file.npos) return std::nullopt;
       break;
     }

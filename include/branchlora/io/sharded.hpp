@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -21,12 +22,13 @@ namespace branchlora::io {
 ///
 /// A sharded checkpoint has an index, `model.safetensors.index.json`, whose `weight_map` gives the
 /// file of each tensor. Those files lie beside the index: a name that could lead elsewhere (with a
-/// separator or "..") is refused. Tensors that the index does not list are not seen.
+/// separator or "..") is refused. A tensor lies in the file that the index names, and in no other.
 class ShardedTensors {
  public:
   /// Opens a folder (its index if there is one, else its `model.safetensors`), an index, or a
   /// safetensors file. Throws `Error` naming the file and what is wrong: an index that is no map of
-  /// names, a shard that is missing or broken, a listed tensor that its shard lacks.
+  /// names, a shard that is missing or broken, a listed tensor that its shard lacks, one of a shard
+  /// that is not listed for it.
   static ShardedTensors open(const std::filesystem::path& path) {
     if (!std::filesystem::is_directory(path)) return ShardedTensors(path);
     const auto index = path / "model.safetensors.index.json";
@@ -50,6 +52,9 @@ class ShardedTensors {
   void read(std::string_view name, std::span<T> out) const {
     file_of(name).read(name, out);
   }
+
+  /// The file in which the tensor `name` lies. Throws `Error` if there is none.
+  const std::filesystem::path& path_of(std::string_view name) const { return file_of(name).path(); }
 
   /// The index, or the only file.
   const std::filesystem::path& path() const { return path_; }
@@ -82,11 +87,26 @@ class ShardedTensors {
              "{}: tensor '{}': expected the name of a file beside the index, found '{}'",
              path_.string(), name, shard);
       if (!files_.contains(shard)) {
-        files_.emplace(shard, SafeTensors::open(path_.parent_path() / shard));
+        const auto path = path_.parent_path() / shard;
+        std::error_code ignored;  // a name that is too long
+        expect(std::filesystem::exists(path, ignored),
+               "{}: tensor '{}': expected it in '{}', found no such file", path_.string(), name,
+               shard);
+        files_.emplace(shard, SafeTensors::open(path));
       }
       expect(files_.at(shard).contains(name), "{}: expected tensor '{}' in '{}', found none",
              path_.string(), name, shard);
       file_of_.emplace(name, shard);
+    }
+    for (const auto& [shard, file] : files_) {
+      for (const std::string& name : file.names()) {
+        const auto listed = file_of_.find(name);
+        const bool unknown = listed == file_of_.end();
+        expect(!unknown && listed->second == shard,
+               "{}: tensor '{}': expected none, since {} {}; found one", file.path().string(), name,
+               path_.filename().string(),
+               unknown ? "does not list it" : "has it in '" + listed->second + "'");
+      }
     }
   }
 
