@@ -90,6 +90,7 @@ Var<float> pool_rows(Tape<Backend>& tape, Var<float> x, Index group) {
 struct Source {
   model::Dataset train, test;
   std::vector<data::Sample> questions;
+  std::vector<data::Image> images;  ///< Those of `train`.
 };
 
 Source load(const std::filesystem::path& folder, const data::Tokenizer& tokenizer) {
@@ -98,6 +99,7 @@ Source load(const std::filesystem::path& folder, const data::Tokenizer& tokenize
   s.train = model::encode(data::load_instructions(folder / "train.json"), store, tokenizer);
   s.questions = data::load_instructions(folder / "test.json");
   s.test = model::encode(s.questions, store, tokenizer);
+  for (const std::string& name : s.train.images) s.images.push_back(store.load(name));
   fmt::print("{}: {} samples, {} pictures, {} unknown tokens\n", folder.filename().string(),
              s.train.examples.size(), s.train.images.size(), s.train.unknown_tokens);
   return s;
@@ -122,7 +124,7 @@ std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<
   for (std::size_t k = 0; k < sources.size(); ++k) {
     const model::Dataset& set = sources[k]->train;
     std::vector<Picture> own;
-    for (const data::Image& image : set.images) own.push_back({&image, {}, {}, false});
+    for (const data::Image& image : sources[k]->images) own.push_back({&image, {}, {}, false});
     for (const model::Example& e : set.examples) {
       if (e.image < 0) continue;
       Picture& p = own[static_cast<std::size_t>(e.image)];

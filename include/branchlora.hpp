@@ -5,24 +5,27 @@
 #pragma once
 
 // Floor 0, core: what everything stands on.
-#include "branchlora/core/backend.hpp"      // the concept that a backend models
-#include "branchlora/core/buffer.hpp"       // a matrix that owns its memory
-#include "branchlora/core/chosen.hpp"       // which blocks of a factor each token uses
-#include "branchlora/core/error.hpp"        // the one error type
-#include "branchlora/core/hash.hpp"         // a short name for bytes
-#include "branchlora/core/host_device.hpp"  // the mark of functions for host and device
-#include "branchlora/core/math.hpp"         // exp, sigmoid, erf of per-element bodies
-#include "branchlora/core/matrix.hpp"       // row-major views
-#include "branchlora/core/random.hpp"       // counter-based random numbers
-#include "branchlora/core/sequences.hpp"    // batches without padding
-#include "branchlora/core/to_host.hpp"      // a matrix out of backend memory
-#include "branchlora/core/version.hpp"      // the library's version
+#include "branchlora/core/backend.hpp"        // the concept that a backend models
+#include "branchlora/core/buffer.hpp"         // a matrix that owns its memory
+#include "branchlora/core/chosen.hpp"         // which blocks of a factor each token uses
+#include "branchlora/core/error.hpp"          // the one error type
+#include "branchlora/core/fused.hpp"          // pairs of primitives that may be done at once
+#include "branchlora/core/hash.hpp"           // a short name for bytes
+#include "branchlora/core/host_device.hpp"    // the mark of functions for host and device
+#include "branchlora/core/low_rank_term.hpp"  // a product of low rank that is added to another
+#include "branchlora/core/math.hpp"           // exp, sigmoid, erf of per-element bodies
+#include "branchlora/core/matrix.hpp"         // row-major views
+#include "branchlora/core/random.hpp"         // counter-based random numbers
+#include "branchlora/core/sequences.hpp"      // batches without padding
+#include "branchlora/core/to_host.hpp"        // a matrix out of backend memory
+#include "branchlora/core/version.hpp"        // the library's version
 
 // Floor 1, files and data.
 #include "branchlora/data/augment.hpp"            // random changes of pictures
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"  // tokenizer.json of language models
 #include "branchlora/data/clip_image.hpp"         // pictures as CLIP and LLaVA want them
 #include "branchlora/data/coin.hpp"               // CoIN's tasks
+#include "branchlora/data/conversation.hpp"       // a turn as a chat model expects it
 #include "branchlora/data/image.hpp"              // PNG and JPEG, contact sheets
 #include "branchlora/data/instructions.hpp"       // LLaVA's and CoIN's JSON
 #include "branchlora/data/paraphrase.hpp"         // MiniCoIN's 10Type variant
@@ -84,13 +87,17 @@
 
 // Floor 4, the multimodal model.
 #include "branchlora/model/adapter_file.hpp"            // adapters of every variant on disk
+#include "branchlora/model/attach_adapters.hpp"         // of whichever variant a file is
 #include "branchlora/model/checkpoint.hpp"              // parameters on disk
 #include "branchlora/model/config.hpp"                  // its sizes
 #include "branchlora/model/dataset.hpp"                 // samples as tokens and pictures
 #include "branchlora/model/generate.hpp"                // greedy generation with a key-value cache
 #include "branchlora/model/multimodal.hpp"              // vision tower, projector, decoder
 #include "branchlora/model/published/checkpoint.hpp"    // LLaMA, CLIP and LLaVA-1.5 as published
+#include "branchlora/model/published/encode.hpp"        // samples as such a model takes them
 #include "branchlora/model/published/image_prompt.hpp"  // a prompt with a picture in it
+#include "branchlora/model/published/language.hpp"      // its tokens, conversations, pictures
+#include "branchlora/model/published/merge_peft.hpp"    // a PEFT adapter within the weights
 
 // Floor 4, adapters that are generated.
 #include "branchlora/generator/checkpoint_bank.hpp"  // checkpoints of an adapter, several a task
@@ -101,13 +108,16 @@
 #include "branchlora/generator/weights.hpp"          // an adapter outside of its model
 
 // Floor 5, continual learning.
-#include "branchlora/continual/joint.hpp"                // no training, and all tasks at once
-#include "branchlora/continual/metrics.hpp"              // ACC, MAA, BWT and their definitions
-#include "branchlora/continual/run.hpp"                  // the continual run, on one screen
-#include "branchlora/continual/run_result.hpp"           // what one method scored with one seed
-#include "branchlora/continual/strategy.hpp"             // policies of the loop, for any adapter
-#include "branchlora/continual/strategy/ewc.hpp"         // keeps weights that mattered (EWC)
-#include "branchlora/continual/strategy/lwf.hpp"         // keeps answers by distillation (LwF)
+#include "branchlora/continual/base.hpp"          // the base model of a run, published or not
+#include "branchlora/continual/generated.hpp"     // every task alone, all from a generator
+#include "branchlora/continual/joint.hpp"         // no training, and all tasks at once
+#include "branchlora/continual/language.hpp"      // how it reads and writes
+#include "branchlora/continual/metrics.hpp"       // ACC, MAA, BWT and their definitions
+#include "branchlora/continual/run.hpp"           // the continual run, on one screen
+#include "branchlora/continual/run_result.hpp"    // what one method scored with one seed
+#include "branchlora/continual/strategy.hpp"      // policies of the loop, for any adapter
+#include "branchlora/continual/strategy/ewc.hpp"  // keeps weights that mattered (EWC)
+#include "branchlora/continual/strategy/lwf.hpp"  // keeps answers by distillation (LwF)
 #include "branchlora/continual/strategy/orthogonal.hpp"  // keeps new A away from old (O-LoRA)
 #include "branchlora/continual/strategy/replay.hpp"      // keeps samples, within a budget
 #include "branchlora/continual/task_selector.hpp"        // which task a sample belongs to

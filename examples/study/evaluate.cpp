@@ -162,7 +162,7 @@ int run(const Settings& s, const std::vector<Row>& rows) {
       return loaded.selector.select(split.embeddings[static_cast<std::size_t>(i)]);
     };
     const auto result =
-        continual::evaluate(model, tape, split, scorer, base.tokenizer, options, router_of);
+        continual::evaluate(model, tape, split, scorer, *base.language, options, router_of);
     mean += result.score / static_cast<double>(s.data.size());
 
     fmt::print("{}: {:.2f} % of {} questions ({})\n", folder.string(), result.score, split.size(),

@@ -9,9 +9,12 @@
 #include <optional>
 #include <thread>
 
+#include "branchlora/continual/generated.hpp"
 #include "branchlora/continual/joint.hpp"
 #include "branchlora/continual/run.hpp"
 #include "branchlora/continual/validation.hpp"
+#include "branchlora/data/coin.hpp"
+#include "branchlora/data/paraphrase.hpp"
 #include "branchlora/report/progress.hpp"
 #include "branchlora/report/report.hpp"
 
@@ -35,6 +38,7 @@ struct Settings {
   int seeds = 1;
   int jobs = 1;
   Index limit = 0;  ///< Test questions of each task at most; 0: all.
+  std::string instructions = "Original";
   bool resume = false;
   std::pair<int, int> share{1, 1};  ///< Which of how many parts of the work is done, from 1.
   std::string phase = "all";        ///< What to do: "search", "train", or "all" and the table.
@@ -70,7 +74,15 @@ Tasks load_tasks(const Settings& s, const continual::Base& base, Backend& backen
   continual::Preparation<Backend> preparation(backend, base);
   Tasks tasks;
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
-    tasks.push_back(preparation.load(s.data / s.tasks[i], static_cast<std::int32_t>(i)));
+    data::Task task = data::load_task(s.data / s.tasks[i]);
+    if (s.instructions != to_string(data::InstructionType::Original)) {
+      task = data::paraphrased(std::move(task), Random(1));
+      task.info.name += " " + s.instructions;  // in tables and records: they are other data
+    }
+    tasks.push_back(preparation.prepare(std::move(task), static_cast<std::int32_t>(i)));
+    for (const auto* split : {&tasks.back().train, &tasks.back().test}) {
+      if (!split->lost.empty()) fmt::print(stderr, "{}: {}\n", s.tasks[i], split->lost);
+    }
     if (s.limit > 0) tasks.back().test.keep_first(s.limit);
   }
   return tasks;
@@ -89,6 +101,11 @@ Results run(const Job& job, const continual::Base& base, std::span<const Tasks::
       return continual::run_joint(backend, base, tasks, method, name, o, listener);
     case Protocol::alone:
       return {continual::run_alone(backend, base, tasks, method, name, o, listener)};
+    case Protocol::generated: {
+      continual::GeneratorOptions generator;
+      generator.training.steps = 2 * o.steps;
+      return continual::run_generated(backend, base, tasks, method, name, o, listener, generator);
+    }
     default:
       return continual::run_stream(backend, base, tasks, method, name, o, snapshot, listener,
                                    strategies);
@@ -136,6 +153,7 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
   nlohmann::json expected = job.options.to_json();
   expected["variant"] = job.row->method.description;
   expected["base"] = base.digest;
+  if (job.row->protocol == Protocol::generated) expected["projector_rate"] = 0.0;
   if (!job.row->strategies.empty()) {
     expected["strategies"] =
         continual::config_of(continual::make_strategies(backend, job.row->strategies));
@@ -430,6 +448,10 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
       ->check(CLI::PositiveNumber);
   app.add_option("--jobs", s.jobs, "Rows to train at a time, each on one thread")
       ->check(CLI::PositiveNumber);
+  app.add_option("--instructions", s.instructions,
+                 "One wording of each task's instructions, or one of ten, drawn for each question")
+      ->check(CLI::IsMember(
+          {to_string(data::InstructionType::Original), to_string(data::InstructionType::TenType)}));
   app.add_option("--limit", s.limit, "Test questions of each task at most");
   app.add_flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
   app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");

@@ -19,6 +19,7 @@ enum class Protocol {
   stream,     ///< One task after another.
   joint,      ///< All tasks at once.
   alone,      ///< Each task by itself, from the base.
+  generated,  ///< So, and then all adapters come from a generator.
 };
 
 /// A row of the table.

@@ -36,7 +36,7 @@ struct Bench {
 
   continual::Evaluation evaluate(const continual::Split<B>& split, const Options& options,
                                  auto router_of, data::Scorer scorer = data::Scorer::ExactMatch) {
-    return continual::evaluate(net, tape, split, scorer, stream.base.tokenizer, options, router_of);
+    return continual::evaluate(net, tape, split, scorer, *stream.base.language, options, router_of);
   }
 
   Stream stream;

@@ -161,6 +161,28 @@ TEST_CASE_TEMPLATE("a seed decides every bit", V, Branch, Moe) {
   CHECK(one.tensors != run_outcome<V>(stream, Stream::options(2), "2.safetensors").tensors);
 }
 
+TEST_CASE("activations that are calculated again take less memory and change no bit") {
+  Stream stream;
+  Options options = Stream::options();
+  options.hyper.dropout = 0.1;
+  options.steps = 5;
+  const auto text = options.to_json();
+  const auto method = method_of<B, Branch>();
+  const auto peak = [&] {
+    const continual::Listener nobody;
+    continual::Learner<B> learner(stream.backend, stream.base, method, options, nobody);
+    learner.model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
+    continual::train(learner, stream.tasks.front().train, "task", 2, Random(1));
+    return learner.tape.peak_bytes();
+  };
+  const Outcome kept = run_outcome<Branch>(stream, options, "kept.safetensors");
+  const std::size_t most = peak();
+  options.recompute = true;
+  CHECK(options.to_json() == text);
+  check_same(kept, run_outcome<Branch>(stream, options, "again.safetensors"));
+  CHECK(peak() < most);
+}
+
 TEST_CASE("one, two and three threads give the same bits") {
   Stream stream;
   Options options = Stream::options();

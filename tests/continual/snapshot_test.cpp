@@ -135,6 +135,23 @@ TEST_CASE("another run's, another variant's or no snapshot is refused by name") 
   check_mentions(load(branch()), path.string(), "'variant'", "found none");
   write({{"variant", Branch::describe()}});
   check_mentions(load(branch()), path.string(), "'continual'", "found none");
+  // What is there contradicts itself.
+  continual::save_snapshot(path, learner.tiny.net, learner.method, progress(), "this run");
+  const auto good = io::parse_json(io::SafeTensors::open(path).metadata().at("continual"), "good");
+  const auto change = [&](const char* field, const io::Json& value) {
+    io::Json changed = good;
+    changed.at(io::Json::json_pointer(field)) = value;
+    write({{"variant", Branch::describe()}, {"continual", changed.dump()}});
+    return load(branch());
+  };
+  const std::string layer = "decoder.block.0.q";
+  check_mentions(change("/tasks_done", 3), path.string(), "each of 3 tasks, found 2 rows");
+  check_mentions(change("/tasks_done", -1), path.string(), "-1 tasks");
+  check_mentions(change("/scores_given", io::Json::array()), path.string(), "found 0 rows");
+  check_mentions(change("/adapters/0/0", 1U << 4), layer, "some of 4 branches, found 0x10");
+  check_mentions(change("/adapters/0/6", 0), layer, "some of 4 branches, found 0x0");
+  check_mentions(change("/adapters/0", io::Json::array({1})), layer,
+                 "1 numbers, expected at least 6");
   write({{"variant", Branch::describe()}, {"continual", "[1,"}});
   check_mentions(load(branch()), path.string(), "JSON");
   write({{"variant", Branch::describe()}, {"continual", R"({"run": "this run"})"}});

@@ -93,6 +93,24 @@ TEST_CASE("every policy that differs is named, and alpha") {
   CHECK(other.values() == before);
 }
 
+TEST_CASE("another temperature is another function, and a file that does not say is refused") {
+  const TemporaryFolder folder;
+  const auto path = branch_file(folder);
+  Adapted<Branch> model(1);
+  const Hyper warm{.alpha = 8.0, .dropout = 0.5, .balance_weight = 7, .temperature = 0.5};
+  check_mentions(error_of([&] { model::load_adapters<Branch>(path, model.net, warm); }),
+                 path.string(), "temperature: file has 1, this program has 0.5.");
+  // What acts in training alone may differ.
+  model::load_adapters<Branch>(path, model.net, {.alpha = 8.0, .dropout = 0.5, .bias_rate = 1});
+
+  auto metadata = io::SafeTensors::open(path).metadata();
+  auto about = io::Json::parse(metadata.at("branchlora"));
+  about.erase("temperature");
+  io::write_safetensors(path, {}, {{"branchlora", about.dump()}});
+  check_mentions(error_of([&] { model::load_adapters<Branch>(path, model.net, hyper); }),
+                 path.string(), "temperature: file has none, this program has 1.");
+}
+
 TEST_CASE("files that are no adapters of this model are refused") {
   const TemporaryFolder folder;
   Adapted<Branch> model(1);
@@ -104,7 +122,11 @@ TEST_CASE("files that are no adapters of this model are refused") {
   };
   const io::Json policies(policy_table<Branch>());
   const auto about = [&](int format, const io::Json& layers) {
-    return io::Json{{"format", format}, {"policies", policies}, {"alpha", 8}, {"layers", layers}}
+    return io::Json{{"format", format},
+                    {"policies", policies},
+                    {"alpha", 8},
+                    {"temperature", 1},
+                    {"layers", layers}}
         .dump();
   };
   refuse({}, "'branchlora'");

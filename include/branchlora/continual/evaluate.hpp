@@ -23,7 +23,7 @@ struct Evaluation {
 /// router question i takes, where routers are per task.
 template <Backend B, class RouterOf>
 Evaluation evaluate(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& split,
-                    data::Scorer scorer, const data::Tokenizer& tokenizer, const Options& options,
+                    data::Scorer scorer, const Language& language, const Options& options,
                     RouterOf router_of) {
   Evaluation result;
   const Index n = split.size();
@@ -37,11 +37,10 @@ Evaluation evaluate(model::Multimodal<B>& model, Tape<B>& tape, const Split<B>& 
     }
     const auto tokens =
         model::generate(model, tape, batch, split.bank, std::span<const std::int32_t>(routers),
-                        static_cast<std::int32_t>(data::Tokenizer::end), options.answer_tokens);
+                        language.end(), options.answer_tokens);
     for (Index i = first; i < last; ++i) {
       const auto& ids = tokens[static_cast<std::size_t>(i - first)];
-      const std::vector<Index> wide(ids.begin(), ids.end());
-      result.answers.push_back(tokenizer.decode(wide));
+      result.answers.push_back(language.decode(ids));
       result.scores.push_back(
           data::score(scorer, result.answers.back(), split.samples[static_cast<std::size_t>(i)]));
       result.score += 100.0 * result.scores.back() / static_cast<double>(n);

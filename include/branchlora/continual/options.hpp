@@ -24,10 +24,11 @@ struct Options {
   double beta2 = 0.98;              ///< AdamW's second decay rate; short runs want it short.
   Hyper hyper{64.0, 0.0, 0.01};     ///< Of the adapters.
   Storage storage = Storage::full;  ///< How the frozen decoder's weights are held.
-  bool full_matrix = false;         ///< Score tasks that lie further ahead than the next one too.
-  Index observed = 256;             ///< Training samples that tell how active each branch is.
-  Index answer_tokens = 14;         ///< Longest answer that is generated.
-  Index evaluation_batch = 64;      ///< Questions answered together.
+  bool recompute = false;  ///< Calculate activations again on the way back: less memory, same bits.
+  bool full_matrix = false;     ///< Score tasks that lie further ahead than the next one too.
+  Index observed = 256;         ///< Training samples that tell how active each branch is.
+  Index answer_tokens = 14;     ///< Longest answer that is generated.
+  Index evaluation_batch = 64;  ///< Questions answered together.
 
   nlohmann::json to_json() const {
     return {{"seed", seed},

@@ -56,8 +56,10 @@ struct Learner {
         tape(backend),
         strategies(make_strategies(backend, factories)) {
     base.load(model);
-    model.freeze_base(options.storage, options.projector_rate);
+    model.freeze_base(options.storage, options.projector_rate,
+                      method.reads_weight ? nn::Unpacked::keep : nn::Unpacked::release);
     model.attach(method, options.hyper, random.fork("adapter"));
+    if (options.recompute) model.decoder().set_recompute(model::Recompute::block);
   }
 
   const Base& base;
@@ -226,6 +228,9 @@ std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
 /// Writes the scores that there are into the rows of R.
 inline void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores) {
   for (std::size_t i = 0; i < scores.size(); ++i) {
+    expect(i < matrix.shape(0) && scores[i].size() <= matrix.shape(1),
+           "scores: expected at most {} rows of at most {}, found row {} of {}", matrix.shape(0),
+           matrix.shape(1), i + 1, scores[i].size());
     for (std::size_t j = 0; j < scores[i].size(); ++j) matrix(i, j) = scores[i][j];
   }
 }
@@ -246,7 +251,7 @@ void score_tasks(Learner<B>& learner, std::span<const TaskData<B>> tasks, Index 
     }
     const auto score = [&](auto router_of) {
       return evaluate(learner.model, learner.tape, other.test, other.info.scorer,
-                      learner.base.tokenizer, o, router_of)
+                      *learner.base.language, o, router_of)
           .score;
     };
     // A task that has not been learned has no router of its own: it takes the latest.

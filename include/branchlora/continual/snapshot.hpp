@@ -130,6 +130,11 @@ Progressed load_snapshot(const std::filesystem::path& path, model::Multimodal<B>
     json.at("scores_given").get_to(progress.scores_given);
     json.at("stage_seconds").get_to(progress.stage_seconds);
     json.at("selector_accuracy").get_to(progress.selector_accuracy);
+    for (const auto* rows : {&progress.scores, &progress.scores_given}) {
+      expect(std::ssize(*rows) == progress.tasks_done,
+             "{}: expected scores after each of {} tasks, found {} rows", path.string(),
+             progress.tasks_done, rows->size());
+    }
     if (!strategies.empty()) json.at("strategy_bytes").get_to(progress.strategy_bytes);
     std::vector<Embedding> keys;
     for (const auto& k : json.at("keys"))

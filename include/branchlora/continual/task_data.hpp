@@ -7,11 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/continual/base.hpp"
 #include "branchlora/continual/task_selector.hpp"
-#include "branchlora/core/hash.hpp"
 #include "branchlora/data/task.hpp"
-#include "branchlora/io/atomic_file.hpp"
-#include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/dataset.hpp"
 #include "branchlora/model/multimodal.hpp"
 
@@ -25,6 +23,7 @@ struct Split {
   std::vector<model::Example> examples;
   model::FeatureBank<B> bank;
   std::vector<Embedding> embeddings;  ///< Of each sample.
+  std::string lost;  ///< Which samples lost an answer in tokenisation (`Dataset::losses`).
 
   Index size() const { return std::ssize(samples); }
 
@@ -42,45 +41,6 @@ template <Backend B>
 struct TaskData {
   data::TaskInfo info;
   Split<B> train, test;
-};
-
-/// The base model of a run: its shape, where its weights are, and its words.
-struct Base {
-  std::filesystem::path checkpoint;
-  model::ModelConfig config;
-  data::Tokenizer tokenizer;
-  std::string digest;  ///< The hash of the checkpoint's bytes: tells these weights from others.
-
-  /// Reads the shape from the checkpoint and the words from a vocabulary file.
-  static Base open(const std::filesystem::path& checkpoint,
-                   const std::filesystem::path& vocabulary) {
-    const auto file = io::SafeTensors::open(checkpoint);
-    const auto found = file.metadata().find("model");
-    expect(found != file.metadata().end(),
-           "{}: expected the model's shape under 'model' in the metadata, found none",
-           checkpoint.string());
-    const auto json = io::parse_json(found->second, checkpoint.string());
-    Base base{checkpoint,
-              {},
-              data::Tokenizer::load(vocabulary),
-              fmt::format("{:016x}", hash(io::read_file(checkpoint)))};
-    try {
-      base.config = json.get<model::ModelConfig>();
-    } catch (const nlohmann::json::exception& e) {
-      fail("{}: the model's shape can not be read: {}", checkpoint.string(), e.what());
-    }
-    expect(base.config.decoder.vocabulary == base.tokenizer.size(),
-           "{}: the model knows {} tokens, but {} has {}", checkpoint.string(),
-           base.config.decoder.vocabulary, vocabulary.string(), base.tokenizer.size());
-    return base;
-  }
-
-  /// Loads the weights into a model of this shape.
-  template <Backend B>
-  void load(model::Multimodal<B>& model) const {
-    model::load_parameters(io::SafeTensors::open(checkpoint), model.parameters(),
-                           [](const auto&) { return true; });
-  }
 };
 
 namespace detail {
@@ -109,17 +69,15 @@ class Preparation {
     base.load(model_);
   }
 
-  /// One side of a task, from samples whose pictures lie below `folder`.
+  /// One side of a task, from samples whose pictures lie below `folder`. Throws `Error` if there is
+  /// a picture for a model that reads text alone.
   Split<B> prepare(std::vector<data::Sample> samples, const std::filesystem::path& folder,
                    std::int32_t task) {
-    data::ImageStore store(folder);
-    model::Dataset set = model::encode(samples, store, base_->tokenizer, task);
-    expect(set.unknown_tokens == 0, "{}: {} tokens are not in the vocabulary", folder.string(),
-           set.unknown_tokens);
+    model::Dataset set = base_->language->encode(samples, folder, task);
     Split<B> split;
     split.samples = std::move(samples);
-    split.bank =
-        model_.features_of(tape_, std::ssize(set.images), [&](Index i) { return set.pixels(i); });
+    split.lost = set.losses();
+    split.bank = features_of(set, folder);
     std::vector<std::vector<double>> images;
     for (Index i = 0; i < std::ssize(set.images); ++i) {
       images.push_back(detail::mean_row(*backend_, MatrixView<const T>(split.bank.image(i))));
@@ -133,15 +91,32 @@ class Preparation {
     return split;
   }
 
-  /// Both sides of the task in `folder`, the `task`-th of its stream.
-  TaskData<B> load(const std::filesystem::path& folder, std::int32_t task) {
-    data::Task loaded = data::load_task(folder);
-    return {loaded.info, prepare(std::move(loaded.train), folder, task),
-            prepare(std::move(loaded.test), folder, task)};
+  /// Both sides of a task, the `number`-th of its stream.
+  TaskData<B> prepare(data::Task task, std::int32_t number) {
+    return {task.info, prepare(std::move(task.train), task.folder, number),
+            prepare(std::move(task.test), task.folder, number)};
+  }
+
+  /// Both sides of the task in `folder`, the `number`-th of its stream.
+  TaskData<B> load(const std::filesystem::path& folder, std::int32_t number) {
+    return prepare(data::load_task(folder), number);
   }
 
  private:
   using T = typename B::Scalar;
+
+  /// What the tower makes of a data set's pictures; of a model without one, no rows.
+  model::FeatureBank<B> features_of(const model::Dataset& set,
+                                    const std::filesystem::path& folder) {
+    if (model_.config().vision.present()) {
+      return model_.features_of(tape_, std::ssize(set.images),
+                                [&](Index i) { return set.pixels(i); });
+    }
+    expect(set.images.empty(),
+           "{}: expected samples without pictures for a model of text, found {}", folder.string(),
+           set.images.empty() ? "none" : "'" + set.images.front() + "'");
+    return {std::make_shared<const Buffer<B>>(*backend_, 0, 0), 0};
+  }
 
   std::vector<double> text_embedding(std::span<const std::int32_t> ids) const {
     const MatrixView<const T> table = model_.decoder().embedding().value;

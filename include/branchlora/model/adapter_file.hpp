@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,8 +45,8 @@ std::vector<std::string> adapter_names(Model& model) {
 
 /// Writes the adapters of a model (something with `for_each_adapter` and `parameters`), all of
 /// variant `V`, to a safetensors file, whole or not at all. Its metadata hold a JSON text
-/// "branchlora": version of the format, policies by category, alpha, and for each adapted linear
-/// its name and the state that is in no tensor.
+/// "branchlora": version of the format, policies by category, the numbers of `hyper_table`, and for
+/// each adapted linear its name and the state that is in no tensor.
 template <class V, class Model>
 void save_adapters(const std::filesystem::path& path, Model& model, const Hyper& hyper) {
   const auto names = detail::adapter_names(model);
@@ -53,17 +54,16 @@ void save_adapters(const std::filesystem::path& path, Model& model, const Hyper&
   model.for_each_adapter([&](auto& adapter) {
     layers.push_back({{"name", adapter.name()}, {"state", adapter.state()}});
   });
-  const io::Json about{{"format", 1},
-                       {"policies", policy_table<V>()},
-                       {"alpha", hyper.alpha},
-                       {"layers", std::move(layers)}};
+  io::Json about{{"format", 1}, {"policies", policy_table<V>()}, {"layers", std::move(layers)}};
+  about.update(io::Json(hyper_table<V>(hyper)));
   save_parameters(path, model.parameters(), detail::belongs_to(names),
                   {{"format", "pt"}, {"branchlora", about.dump()}});
 }
 
 /// Restores what `save_adapters` wrote into a model with fresh adapters of variant `V` attached.
-/// Throws `Error` if the file is none of these, if its variant is not `V` or alpha is another (with
-/// a sentence for each policy that differs), or if its linears are not the model's.
+/// Throws `Error` if the file is none of these, if its variant is not `V` or a number of
+/// `hyper_table` is another (with a sentence for each that differs), or if its linears are not the
+/// model's.
 template <class V, class Model>
 void load_adapters(const std::filesystem::path& path, Model& model, const Hyper& hyper) {
   const auto file = io::SafeTensors::open(path);
@@ -76,10 +76,11 @@ void load_adapters(const std::filesystem::path& path, Model& model, const Hyper&
     const int format = about.at("format");
     expect(format == 1, "{}: expected format 1, found {}", path.string(), format);
     auto sentences = differences(about.at("policies").get<PolicyTable>(), policy_table<V>());
-    if (const double alpha = about.at("alpha"); alpha != hyper.alpha) {
-      sentences.push_back(
-          fmt::format("alpha: file has {}, this program has {}", alpha, hyper.alpha));
+    HyperTable numbers;
+    for (const char* name : {"alpha", "temperature"}) {
+      if (about.contains(name)) numbers.emplace(name, about.at(name));
     }
+    std::ranges::move(differences(numbers, hyper_table<V>(hyper)), std::back_inserter(sentences));
     expect(sentences.empty(), "{}: the adapters are of another variant. {}.", path.string(),
            fmt::join(sentences, ". "));
     std::vector<std::string> stored;

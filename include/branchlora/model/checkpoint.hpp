@@ -22,6 +22,7 @@ void save_parameters(const std::filesystem::path& path, const ParameterSet<B>& p
   std::vector<std::vector<T>> values;
   for (const auto& p : parameters) {
     if (!wanted(p)) continue;
+    expect_present(p);
     const auto& host = values.emplace_back(to_host(parameters.backend(), p.value));
     tensors.push_back(
         io::tensor_out(p.name, {p.value.rows, p.value.cols}, std::span<const T>(host)));
@@ -37,6 +38,7 @@ void load_parameters(const io::SafeTensors& file, ParameterSet<B>& parameters, W
   std::vector<T> host;
   for (auto& p : parameters) {
     if (!wanted(p)) continue;
+    expect_present(p);
     const io::TensorView& tensor = file.tensor(p.name);
     expect(tensor.shape == std::vector<Index>{p.value.rows, p.value.cols},
            "{}: tensor '{}': expected shape {} x {}, found [{}]", file.path().string(), p.name,

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <map>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "branchlora/core/error.hpp"
@@ -21,10 +23,13 @@ namespace branchlora::model {
 /// Samples as tokens, with the pictures that they name. Example i comes from sample i.
 struct Dataset {
   std::vector<Example> examples;
-  std::vector<data::Image> images;  ///< Each once; `Example::image` is an index, -1 for none.
-  Index unknown_tokens = 0;         ///< Tokens that the vocabulary lacks.
-  Index shortened_answers = 0;      ///< Answers that were cut, but for those lost whole.
-  std::vector<std::string> lost;    ///< Ids of samples of which a whole answer was cut off.
+  /// Names of pictures, each once; `Example::image` is an index, -1 for none.
+  std::vector<std::string> images;
+  /// The pixels of the picture of that name, as the model's vision tower takes them.
+  std::function<std::vector<float>(const std::string&)> read;
+  Index unknown_tokens = 0;       ///< Tokens that the vocabulary lacks.
+  Index shortened_answers = 0;    ///< Answers that were cut, but for those lost whole.
+  std::vector<std::string> lost;  ///< Ids of samples of which a whole answer was cut off.
 
   /// A sentence that says which samples lost a whole answer, for whoever trains on them: such a
   /// turn teaches nothing. Empty if there is none.
@@ -36,9 +41,9 @@ struct Dataset {
                        first.size() < lost.size() ? ", ..." : "");
   }
 
+  /// The pixels of a picture, read when they are asked for.
   std::vector<float> pixels(Index image) const {
-    const auto& rgb = images[static_cast<std::size_t>(image)].rgb;
-    return {rgb.begin(), rgb.end()};
+    return read(images[static_cast<std::size_t>(image)]);
   }
 };
 
@@ -51,41 +56,68 @@ inline std::vector<std::int32_t> tokens(const data::Tokenizer& tokenizer, const 
   return {ids.begin(), ids.end()};
 }
 
-}  // namespace detail
-
-/// Encodes samples for training: the loss is on the answers alone. A turn of more than `longest`
-/// text tokens is cut at its end; answers that this shortens or takes away are counted, and a turn
-/// whose answer is lost keeps its place with nothing to learn (`Dataset::losses`).
-inline Dataset encode(std::span<const data::Sample> samples, data::ImageStore& store,
-                      const data::Tokenizer& tokenizer, std::int32_t task = 0,
-                      std::size_t longest = std::numeric_limits<std::size_t>::max()) {
+/// Makes a data set of samples: `encode(turn, picture)` gives the tokens of a turn, and how many
+/// stand before its picture (a `TokenTurn` and an `Index`). A turn of more than `longest` text
+/// tokens is cut at its end.
+template <class Encode>
+Dataset make_dataset(std::span<const data::Sample> samples, std::int32_t task, std::size_t longest,
+                     Encode encode) {
   expect(longest > 0, "encode: expected a maximal length of at least one token, found 0");
   Dataset set;
   std::map<std::string, Index> seen;
   for (const data::Sample& sample : samples) {
     Example example{-1, task, {}};
-    if (!sample.image.empty()) {
+    const bool picture = !sample.image.empty();
+    if (picture) {
       const auto [found, fresh] = seen.emplace(sample.image, std::ssize(set.images));
-      if (fresh) set.images.push_back(store.load(sample.image));
+      if (fresh) set.images.push_back(sample.image);
       example.image = found->second;
     }
     bool lost = false;
     for (const data::Turn& turn : sample.turns) {
-      TokenTurn t{detail::tokens(tokenizer, turn.instruction, set.unknown_tokens),
-                  detail::tokens(tokenizer, turn.answer, set.unknown_tokens)};
-      t.prompt.insert(t.prompt.begin(), static_cast<std::int32_t>(data::Tokenizer::begin));
-      t.answer.push_back(static_cast<std::int32_t>(data::Tokenizer::end));
-      const std::size_t prompt = std::min(t.prompt.size(), longest);
-      const std::size_t answer = std::min(t.answer.size(), longest - prompt);
+      auto [tokens, before] = encode(turn, picture);
+      const std::size_t prompt = std::min(tokens.prompt.size(), longest);
+      const std::size_t answer = std::min(tokens.answer.size(), longest - prompt);
+      expect(before == 0 || before < static_cast<Index>(prompt),
+             "encode: sample {}: expected a maximal length above the {} tokens before its picture, "
+             "found {}",
+             sample.id, before, longest);
       lost = lost || answer == 0;
-      set.shortened_answers += answer > 0 && answer < t.answer.size();
-      t.prompt.resize(prompt);
-      t.answer.resize(answer);
-      example.turns.push_back(std::move(t));
+      set.shortened_answers += answer > 0 && answer < tokens.answer.size();
+      tokens.prompt.resize(prompt);
+      tokens.answer.resize(answer);
+      example.image_at = before;
+      example.turns.push_back(std::move(tokens));
     }
     if (lost) set.lost.push_back(sample.id);
     set.examples.push_back(std::move(example));
   }
+  return set;
+}
+
+}  // namespace detail
+
+/// Encodes samples for training: the loss is on the answers alone. A turn of more than `longest`
+/// text tokens is cut at its end; answers that this shortens or takes away are counted, and a turn
+/// whose answer is lost keeps its place with nothing to learn (`Dataset::losses`).
+inline Dataset encode(std::span<const data::Sample> samples, data::ImageStore store,
+                      const data::Tokenizer& tokenizer, std::int32_t task = 0,
+                      std::size_t longest = std::numeric_limits<std::size_t>::max()) {
+  Index unknown = 0;
+  Dataset set =
+      detail::make_dataset(samples, task, longest, [&](const data::Turn& turn, bool /*picture*/) {
+        TokenTurn tokens{detail::tokens(tokenizer, turn.instruction, unknown),
+                         detail::tokens(tokenizer, turn.answer, unknown)};
+        tokens.prompt.insert(tokens.prompt.begin(),
+                             static_cast<std::int32_t>(data::Tokenizer::begin));
+        tokens.answer.push_back(static_cast<std::int32_t>(data::Tokenizer::end));
+        return std::pair(std::move(tokens), Index{0});
+      });
+  set.unknown_tokens = unknown;
+  set.read = [store = std::move(store)](const std::string& name) mutable {
+    const auto rgb = store.load(name).rgb;
+    return std::vector<float>(rgb.begin(), rgb.end());
+  };
   return set;
 }
 

@@ -66,9 +66,11 @@ class Multimodal {
   }
 
   /// Freezes tower and decoder, holding the decoder's weights as `storage` says, and leaves the
-  /// projector trainable at `projector_rate` times the learning rate (0: frozen too).
-  void freeze_base(Storage storage, double projector_rate) {
-    decoder_.set_base_trainable(false, storage);
+  /// projector trainable at `projector_rate` times the learning rate (0: frozen too). The memory
+  /// that the decoder's weights had before is kept or released as `unpacked` says.
+  void freeze_base(Storage storage, double projector_rate,
+                   nn::Unpacked unpacked = nn::Unpacked::keep) {
+    decoder_.set_base_trainable(false, storage, unpacked);
     if (!config_.vision.present()) return;
     vision_->set_trainable(false);
     projector_->for_each_layer([&](auto& layer) {

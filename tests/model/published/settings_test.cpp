@@ -38,10 +38,16 @@ TEST_CASE("a setting is read by its type, and null is none") {
   check_mentions(refused([](Settings& s) { s.take<std::string>("on", ""); }), "string", "true");
 }
 
-TEST_CASE("sizes are at least 1, and factors above 0") {
-  const io::Json json = parse(R"({"size": 0, "factor": -1.5})");
+TEST_CASE("sizes are at least 1 and have a limit, and factors are above 0") {
+  const io::Json json =
+      parse(R"({"size": 0, "factor": -1.5, "large": 2147483648, "huge": 18446744073709551614})");
   Settings settings(json, "config.json");
   check_mentions(error_of([&] { settings.take_size("size", 1); }), "size", "at least 1", "found 0");
+  check_mentions(error_of([&] { settings.take_size("large", 1); }), "large",
+                 "at most 2147483647, found 2147483648");
+  check_mentions(error_of([&] { settings.take_size("large", 1, 8); }), "at most 8");
+  check_mentions(error_of([&] { settings.take<Index>("huge", 1); }), "huge",
+                 "expected a whole number, found 18446744073709551614");
   check_mentions(error_of([&] { settings.take_positive("factor", 1); }), "factor", "above 0",
                  "-1.5");
 }

@@ -81,6 +81,7 @@ class Checkpoint {
     using T = typename B::Scalar;
     std::vector<T> host;
     for (auto& p : parameters) {
+      expect_present(p);
       const Source& from = source(p.name);
       from.files->read(from.weight, host);
       expect(std::ssize(host) == p.value.size(),
@@ -202,13 +203,14 @@ class Checkpoint {
   std::map<std::string, Source> sources_;  // by parameter
 };
 
-/// The model of a checkpoint, its base frozen and packed as `storage` says.
+/// The model of a checkpoint, its base frozen and packed as `storage` and `unpacked` say.
 template <Backend B>
 std::unique_ptr<Multimodal<B>> open_model(B& backend, const Checkpoint& checkpoint,
-                                          Storage storage = Storage::full) {
+                                          Storage storage = Storage::full,
+                                          nn::Unpacked unpacked = nn::Unpacked::keep) {
   auto model = std::make_unique<Multimodal<B>>(backend, checkpoint.config());
   checkpoint.load(model->parameters());
-  model->freeze_base(storage, 0.0);
+  model->freeze_base(storage, 0.0, unpacked);
   return model;
 }
 

@@ -34,7 +34,7 @@ inline ClipVision take_clip_vision(Settings& settings) {
   c.image = settings.take_size("image_size", 224);
   c.kernel = c.stride = settings.take_size("patch_size", 32);
   c.width = settings.take_size("hidden_size", 768);
-  c.layers = settings.take_size("num_hidden_layers", 12);
+  c.layers = settings.take_size("num_hidden_layers", 12, most_blocks);
   c.heads = settings.take_size("num_attention_heads", 12);
   c.hidden = settings.take_size("intermediate_size", 3072);
   c.epsilon = settings.take_positive("layer_norm_eps", 1e-5);

@@ -72,7 +72,7 @@ inline DecoderConfig take_llama(Settings& settings) {
   config.vocabulary = settings.take_size("vocab_size", 32000);
   config.width = settings.take_size("hidden_size", 4096);
   config.hidden = settings.take_size("intermediate_size", 11008);
-  config.layers = settings.take_size("num_hidden_layers", 32);
+  config.layers = settings.take_size("num_hidden_layers", 32, most_blocks);
   config.heads = settings.take_size("num_attention_heads", 32);
   config.kv_heads = settings.take_size("num_key_value_heads", config.heads);
   config.length = std::max(settings.take_size("max_position_embeddings", 2048),

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <concepts>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -89,6 +91,9 @@ inline constexpr std::array<std::string_view, 66> harmless_settings{
     "use_cache",
 };
 
+/// More blocks than any published model has.
+inline constexpr Index most_blocks = 10'000;
+
 /// One object of a `config.json`, read setting by setting. A setting that is null is absent.
 /// Every message begins with `where`: the file, and the path of the object within it.
 class Settings {
@@ -108,10 +113,12 @@ class Settings {
     return value == nullptr ? otherwise : convert<T>(key, *value);
   }
 
-  /// The same for a whole number of at least 1: a size or a count.
-  Index take_size(std::string_view key, Index otherwise) {
+  /// The same for a whole number from 1 to `most`: a size or a count. The product of two fits.
+  Index take_size(std::string_view key, Index otherwise,
+                  Index most = std::numeric_limits<std::int32_t>::max()) {
     const Index size = take<Index>(key, otherwise);
     expect(size >= 1, "{}: {}: expected at least 1, found {}", where_, key, size);
+    expect(size <= most, "{}: {}: expected at most {}, found {}", where_, key, most, size);
     return size;
   }
 
@@ -172,8 +179,9 @@ class Settings {
   template <class T>
   T convert(std::string_view key, const io::Json& value) const {
     if constexpr (std::same_as<T, Index>) {
-      expect(value.is_number_integer(), "{}: {}: expected a whole number, found {}", where_, key,
-             value.dump());
+      const bool fits = !value.is_number_unsigned() || value.get<std::uint64_t>() >> 63 == 0;
+      expect(value.is_number_integer() && fits, "{}: {}: expected a whole number, found {}", where_,
+             key, value.dump());
     } else if constexpr (std::same_as<T, double>) {
       expect(value.is_number(), "{}: {}: expected a number, found {}", where_, key, value.dump());
     } else if constexpr (std::same_as<T, bool>) {

@@ -40,13 +40,14 @@ class WeightFiles {
     std::vector<std::string_view> names;
     for (const Weight& weight : map.read) {
       const io::TensorView& tensor = tensors_.tensor(weight.tensor);
-      expect(tensor.shape == weight.shape, "{}: tensor '{}': expected shape [{}], found [{}]",
-             path(), weight.tensor, fmt::join(weight.shape, ", "), fmt::join(tensor.shape, ", "));
+      const std::string file = tensors_.path_of(weight.tensor).string();
+      expect(tensor.shape == weight.shape, "{}: tensor '{}': expected shape [{}], found [{}]", file,
+             weight.tensor, fmt::join(weight.shape, ", "), fmt::join(tensor.shape, ", "));
       using enum io::Dtype;
       const auto type = tensor.dtype;
       expect(type == F32 || type == F16 || type == BF16 || type == F64,
-             "{}: tensor '{}': expected type F32, F16, BF16 or F64, found {}", path(),
-             weight.tensor, io::to_string(type));
+             "{}: tensor '{}': expected type F32, F16, BF16 or F64, found {}", file, weight.tensor,
+             io::to_string(type));
       names.emplace_back(weight.tensor);
     }
     std::ranges::sort(names);
@@ -54,8 +55,8 @@ class WeightFiles {
       expect(std::ranges::binary_search(names, name) ||
                  std::ranges::any_of(map.unread,
                                      [&](const auto& begin) { return name.starts_with(begin); }),
-             "{}: tensor '{}': expected none of that name, found one of shape [{}]", path(), name,
-             fmt::join(tensors_.tensor(name).shape, ", "));
+             "{}: tensor '{}': expected none of that name, found one of shape [{}]",
+             tensors_.path_of(name).string(), name, fmt::join(tensors_.tensor(name).shape, ", "));
     }
   }
 
@@ -63,9 +64,11 @@ class WeightFiles {
   void expect_copy(const std::string& name, const std::string& of, const char* why) const {
     const io::TensorView& a = tensors_.tensor(name);
     const io::TensorView& b = tensors_.tensor(of);
-    expect(a.dtype == b.dtype && a.shape == b.shape && std::ranges::equal(a.bytes, b.bytes),
-           "{}: tensor '{}': expected a copy of '{}', or none, since {}; found other numbers",
-           path(), name, of, why);
+    const bool alike = a.dtype == b.dtype && a.shape == b.shape;
+    expect(alike && std::ranges::equal(a.bytes, b.bytes),
+           "{}: tensor '{}': expected a copy of '{}', or none, since {}; found {}",
+           tensors_.path_of(name).string(), name, of, why,
+           alike ? "other numbers" : "another type or shape");
   }
 
   /// The numbers of a tensor, in the order of the parameter.

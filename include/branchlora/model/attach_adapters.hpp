@@ -1,0 +1,49 @@
+/// @file
+/// Adapters of a file, whichever of some variants they are.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "branchlora/adapter/method.hpp"
+#include "branchlora/model/adapter_file.hpp"
+#include "branchlora/model/multimodal.hpp"
+
+namespace branchlora::model {
+
+/// Attaches to a model whose base is frozen the adapters that `save_adapters` wrote to a file, with
+/// the alpha and temperature that it names. Their variant must be one of `Vs`. Throws `Error` if
+/// the file is none of these, is of another variant, or does not fit the model.
+template <class... Vs, Backend B>
+void attach_adapters(const std::filesystem::path& path, Multimodal<B>& model) {
+  const auto file = io::SafeTensors::open(path);
+  const auto text = file.metadata().find("branchlora");
+  expect(text != file.metadata().end(),
+         "{}: expected adapters of this library, found no 'branchlora' in the metadata",
+         path.string());
+  const auto about = io::parse_json(text->second, path.string());
+  PolicyTable policies;
+  Hyper hyper;
+  try {
+    about.at("policies").get_to(policies);
+    about.at("alpha").get_to(hyper.alpha);
+    hyper.temperature = about.value("temperature", hyper.temperature);
+  } catch (const io::Json::exception& e) {
+    fail("{}: the description of the adapters can not be read: {}", path.string(), e.what());
+  }
+  const auto attach = [&]<class V>(std::type_identity<V>) {
+    if (policies != policy_table<V>()) return false;
+    model.attach(method_of<B, V>(), hyper, Random(0));
+    load_adapters<V>(path, model, hyper);
+    return true;
+  };
+  if ((attach(std::type_identity<Vs>{}) || ...)) return;
+  std::vector<std::string> found;
+  for (const auto& [category, policy] : policies) found.push_back(policy);
+  fail("{}: expected adapters of one of\n  {}\nfound those of\n  {}", path.string(),
+       fmt::join(std::vector{Vs::describe()...}, "\n  "), fmt::join(found, ", "));
+}
+
+}  // namespace branchlora::model
