@@ -16,6 +16,18 @@ struct Launches {
   bool operator==(const Launches&) const = default;
 };
 
+// How many kernels and products the way back from the sum of a layer's output takes, without the
+// scale of the loss, the gradient of the sum and of its reshaping, which are not the layer's.
+int backward_launches(Tape<B>& tape, Var<float> y) {
+  const auto weights = tape.scratch(1, y.value().size());
+  tape.backend().fill(weights, 1);
+  const auto loss =
+      op::linear(tape, op::reshape(tape, y, 1, y.value().size()), tape.constant(weights));
+  Device::get().forget_calls();
+  tape.backward(loss);
+  return Device::get().launches() - 3;
+}
+
 // How many kernels and products one adapted linear takes on three sequences of these tasks, without
 // dropout, x having a gradient.
 template <class V>
@@ -41,14 +53,7 @@ Launches launches_of(const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
   Device::get().forget_calls();
   const auto y = linear(tape, tape.parameter(x), routing);
   const int forward = Device::get().launches();
-  const auto weights = tape.scratch(1, y.value().size());
-  b.fill(weights, 1);
-  const auto loss =
-      op::linear(tape, op::reshape(tape, y, 1, y.value().size()), tape.constant(weights));
-  Device::get().forget_calls();
-  tape.backward(loss);
-  // The scale of the loss, the gradient of the sum and of its reshaping are not the layer's.
-  return {forward, Device::get().launches() - 3};
+  return {forward, backward_launches(tape, y)};
 }
 
 template <class V>
@@ -114,24 +119,14 @@ TEST_CASE("a bias takes no launch of its own, nor does its gradient") {
     const auto y = linear(tape, tape.parameter(x));
     return std::pair{y, Device::get().launches()};
   };
-  // Without the scale of the loss, the gradient of the sum and of its reshaping.
-  const auto backward = [&](Var<float> y) {
-    const auto weights = tape.scratch(1, y.value().size());
-    b.fill(weights, 1);
-    const auto loss =
-        op::linear(tape, op::reshape(tape, y, 1, y.value().size()), tape.constant(weights));
-    Device::get().forget_calls();
-    tape.backward(loss);
-    return Device::get().launches() - 3;
-  };
   linear.set_trainable(true);
   const auto [y, trained] = forward();
   CHECK(trained == 1);
-  CHECK(backward(y) == 2);
+  CHECK(backward_launches(tape, y) == 2);
   linear.freeze();
   const auto [z, frozen] = forward();
   CHECK(frozen == 1);
-  CHECK(backward(z) == 1);
+  CHECK(backward_launches(tape, z) == 1);
 }
 
 TEST_CASE("the number of branches changes no number of launches") {

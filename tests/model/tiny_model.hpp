@@ -5,12 +5,25 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/adapter/model_shape.hpp"
 #include "branchlora/eigen/backend.hpp"
 #include "branchlora/model/multimodal.hpp"
 #include "model/tiny_config.hpp"
 #include "support/naive.hpp"
 
 namespace branchlora::test {
+
+/// The linears of `tiny_config`, for what is counted at compile time.
+inline constexpr ModelShape tiny_shape{.name = "tiny",
+                                       .layers = 2,
+                                       .linears = {{{"q", 8, 8},
+                                                    {"k", 8, 4},
+                                                    {"v", 8, 4},
+                                                    {"o", 8, 8},
+                                                    {"gate", 8, 6},
+                                                    {"up", 8, 6},
+                                                    {"down", 6, 8}}},
+                                       .projector = {}};
 
 /// The pixels of a random picture.
 inline std::vector<float> picture(const model::VisionConfig& config, Index number) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,17 @@ inline void check_near(const Weights& found, const Weights& expected) {
     CAPTURE(name);
     REQUIRE(found.contains(name));
     check_near(found.at(name), values);
+  }
+}
+
+/// Checks that this rank's weights are those of the first, to the bit.
+template <parallel::Communicator C>
+void check_same_bits(const Weights& own, const C& ranks) {
+  for (const auto& [name, values] : own) {
+    CAPTURE(name);
+    std::vector<double> first = values;
+    ranks.broadcast(std::span(first));
+    CHECK(first == values);
   }
 }
 

@@ -85,13 +85,7 @@ TEST_CASE("processes learn what one does, up to rounding") {
   for (std::size_t i = 0; i < losses.size(); ++i) losses[i] /= own.tokens[i];
   check_near(losses, one.losses);
 
-  // All have the same bits.
-  for (const auto& [name, values] : own.weights) {
-    CAPTURE(name);
-    std::vector<double> first = values;
-    ranks.broadcast(std::span(first));
-    CHECK(first == values);
-  }
+  check_same_bits(own.weights, ranks);
 }
 
 int main(int argc, char** argv) {

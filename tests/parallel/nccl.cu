@@ -61,13 +61,7 @@ TEST_CASE("processes learn on a GPU each what one does, up to rounding") {
   const Trace own = course.train<V>(backend, ranks);
   check_near(own.norms, one.norms);
   check_near(own.weights, one.weights);
-  // All have the same bits.
-  for (const auto& [name, values] : own.weights) {
-    CAPTURE(name);
-    std::vector<double> first = values;
-    ranks.broadcast(std::span(first));
-    CHECK(first == values);
-  }
+  check_same_bits(own.weights, ranks);
 }
 
 int main(int argc, char** argv) {

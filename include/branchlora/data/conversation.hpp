@@ -8,6 +8,7 @@
 #include "branchlora/core/error.hpp"
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"
 #include "branchlora/data/sample.hpp"
+#include "branchlora/data/text.hpp"
 
 namespace branchlora::data {
 
@@ -68,9 +69,6 @@ inline Conversation guess_conversation(const BpeTokenizer& tokenizer) {
   return tokenizer.id("</s>") ? Conversation::VicunaV1 : Conversation::Plain;
 }
 
-/// What stands for the picture in a written turn.
-inline constexpr std::string_view image_mark = "<image>";
-
 /// A turn as text: all that comes before the answer, and the answer with its end mark.
 struct WrittenTurn {
   std::string prompt;
@@ -78,14 +76,6 @@ struct WrittenTurn {
 
   bool operator==(const WrittenTurn&) const = default;
 };
-
-/// A text without the white space around it.
-inline std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view blank = " \t\r\n";
-  const auto first = text.find_first_not_of(blank);
-  if (first == text.npos) return {};
-  return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
 
 /// Writes a turn; one about a picture begins with its mark and a line feed, as LLaVA's does.
 inline WrittenTurn write_turn(Conversation form, const Turn& turn, bool picture = false) {

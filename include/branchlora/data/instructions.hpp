@@ -14,6 +14,7 @@
 #include "branchlora/core/error.hpp"
 #include "branchlora/data/located.hpp"
 #include "branchlora/data/sample.hpp"
+#include "branchlora/data/text.hpp"
 #include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/json.hpp"
 
@@ -22,14 +23,10 @@ namespace branchlora::data {
 namespace detail {
 
 inline std::string without_image_mark(std::string text) {
-  constexpr std::string_view mark = "<image>";
-  for (auto at = text.find(mark); at != text.npos; at = text.find(mark)) {
-    text.erase(at, mark.size());
+  for (auto at = text.find(image_mark); at != text.npos; at = text.find(image_mark)) {
+    text.erase(at, image_mark.size());
   }
-  constexpr std::string_view blank = " \t\r\n";
-  text.erase(0, text.find_first_not_of(blank));
-  text.erase(text.find_last_not_of(blank) + 1);
-  return text;
+  return std::string(trimmed(text));
 }
 
 inline std::string read_id(const Located& sample) {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "branchlora/data/text.hpp"
+
 namespace branchlora::data {
 
 namespace detail {
@@ -17,8 +19,7 @@ constexpr bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 /// Length of the token that `text` begins with; `text` begins with no white space.
 constexpr std::size_t token_length(std::string_view text) {
-  constexpr std::string_view image = "<image>";
-  if (text.starts_with(image)) return image.size();
+  if (text.starts_with(image_mark)) return image_mark.size();
 
   const auto at = [text](std::size_t i) { return i < text.size() ? text[i] : '\0'; };
   if (is_digit(text[0])) {

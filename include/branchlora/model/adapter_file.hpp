@@ -41,6 +41,15 @@ std::vector<std::string> adapter_names(Model& model) {
   return names;
 }
 
+/// The JSON text "branchlora" in the metadata of a file of adapters. Throws `Error` if it has none.
+inline io::Json description_of(const io::SafeTensors& file, const std::filesystem::path& path) {
+  const auto text = file.metadata().find("branchlora");
+  expect(text != file.metadata().end(),
+         "{}: expected adapters of this library, found no 'branchlora' in the metadata",
+         path.string());
+  return io::parse_json(text->second, path.string());
+}
+
 }  // namespace detail
 
 /// Writes the adapters of a model (something with `for_each_adapter` and `parameters`), all of
@@ -67,11 +76,7 @@ void save_adapters(const std::filesystem::path& path, Model& model, const Hyper&
 template <class V, class Model>
 void load_adapters(const std::filesystem::path& path, Model& model, const Hyper& hyper) {
   const auto file = io::SafeTensors::open(path);
-  const auto text = file.metadata().find("branchlora");
-  expect(text != file.metadata().end(),
-         "{}: expected adapters of this library, found no 'branchlora' in the metadata",
-         path.string());
-  const auto about = io::parse_json(text->second, path.string());
+  const io::Json about = detail::description_of(file, path);
   try {
     const int format = about.at("format");
     expect(format == 1, "{}: expected format 1, found {}", path.string(), format);

@@ -18,12 +18,7 @@ namespace branchlora::model {
 /// the file is none of these, is of another variant, or does not fit the model.
 template <class... Vs, Backend B>
 void attach_adapters(const std::filesystem::path& path, Multimodal<B>& model) {
-  const auto file = io::SafeTensors::open(path);
-  const auto text = file.metadata().find("branchlora");
-  expect(text != file.metadata().end(),
-         "{}: expected adapters of this library, found no 'branchlora' in the metadata",
-         path.string());
-  const auto about = io::parse_json(text->second, path.string());
+  const io::Json about = detail::description_of(io::SafeTensors::open(path), path);
   PolicyTable policies;
   Hyper hyper;
   try {

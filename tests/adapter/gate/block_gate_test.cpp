@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include "branchlora/adapter/model_shape.hpp"
 #include "model/tiny_model.hpp"
 #include "support/adapter_bench.hpp"
 
@@ -152,20 +151,10 @@ TEST_CASE("a model has one router for each block, and is priced so") {
   }
   CHECK(routers ==
         std::vector<std::string>{"decoder.block.0.q.router", "decoder.block.1.q.router"});
-  constexpr ModelShape shape{.name = "tiny",
-                             .layers = 2,
-                             .linears = {{{"q", 8, 8},
-                                          {"k", 8, 4},
-                                          {"v", 8, 4},
-                                          {"o", 8, 8},
-                                          {"gate", 8, 6},
-                                          {"up", 8, 6},
-                                          {"down", 6, 8}}},
-                             .projector = {}};
-  CHECK(parameters<V>(shape) == counted);
+  CHECK(parameters<V>(tiny_shape) == counted);
 
   // For 5 tokens in 2 sequences, by products: rank 2 for every token, a router for 2 sequences.
-  constexpr Flops f = flops<V>(shape, 5, 2);
+  constexpr Flops f = flops<V>(tiny_shape, 5, 2);
   constexpr std::int64_t lora = 2 * 5 * 2 * (16 + 12 + 12 + 16 + 14 + 14 + 14);
   CHECK(f.adapter.forward == 2 * (lora + 2 * 2 * 8 * 3));
   CHECK(f.adapter.backward == 2 * f.adapter.forward);

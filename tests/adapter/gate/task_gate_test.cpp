@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include "branchlora/adapter/model_shape.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "model/tiny_model.hpp"
 #include "support/adapter_bench.hpp"
@@ -281,18 +280,8 @@ TEST_CASE("MOELoRA: a model has one gate, and is priced so") {
   }
   CHECK(counted.router == 64);
   CHECK(counted.shared == 4 * 64);
-  constexpr ModelShape shape{.name = "tiny",
-                             .layers = 2,
-                             .linears = {{{"q", 8, 8},
-                                          {"k", 8, 4},
-                                          {"v", 8, 4},
-                                          {"o", 8, 8},
-                                          {"gate", 8, 6},
-                                          {"up", 8, 6},
-                                          {"down", 6, 8}}},
-                             .projector = {}};
-  CHECK(parameters<TaskMoe>(shape) == counted);
-  CHECK(parameters<TaskMoeEach>(shape).router == 14 * 5);
+  CHECK(parameters<TaskMoe>(tiny_shape) == counted);
+  CHECK(parameters<TaskMoeEach>(tiny_shape).router == 14 * 5);
 }
 
 TEST_CASE("MTL-LoRA starts as Lambda = 1 and weights of the task over temperature") {
