@@ -113,6 +113,7 @@
 #include "branchlora/continual/joint.hpp"         // no training, and all tasks at once
 #include "branchlora/continual/language.hpp"      // how it reads and writes
 #include "branchlora/continual/metrics.hpp"       // ACC, MAA, BWT and their definitions
+#include "branchlora/continual/preparation.hpp"   // samples made ready to be learned
 #include "branchlora/continual/run.hpp"           // the continual run, on one screen
 #include "branchlora/continual/run_result.hpp"    // what one method scored with one seed
 #include "branchlora/continual/strategy.hpp"      // policies of the loop, for any adapter

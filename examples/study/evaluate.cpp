@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "branchlora/continual/evaluate.hpp"
+#include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/snapshot.hpp"
 #include "study.hpp"
 

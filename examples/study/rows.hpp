@@ -2,16 +2,10 @@
 #pragma once
 
 #include "branchlora/adapter/method.hpp"
-#include "branchlora/continual/strategy/ewc.hpp"
-#include "branchlora/continual/strategy/lwf.hpp"
-#include "branchlora/continual/strategy/orthogonal.hpp"
-#include "branchlora/continual/strategy/replay.hpp"
+#include "branchlora/continual/options.hpp"
 #include "study.hpp"
 
 namespace study {
-
-/// The strategies that a row can take with `Row::with`.
-namespace strategy = branchlora::continual::strategy;
 
 /// Variant `V`, one task after another. Its alpha is set such that the output is scaled by 2.
 template <class V>

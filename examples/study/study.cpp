@@ -11,6 +11,7 @@
 
 #include "branchlora/continual/generated.hpp"
 #include "branchlora/continual/joint.hpp"
+#include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/run.hpp"
 #include "branchlora/continual/validation.hpp"
 #include "branchlora/data/coin.hpp"

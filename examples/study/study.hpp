@@ -9,7 +9,7 @@
 
 #include "backend.hpp"
 #include "branchlora/adapter/any_adapter.hpp"
-#include "branchlora/continual/strategy.hpp"
+#include "branchlora/continual/strategy_factory.hpp"
 
 namespace study {
 

@@ -7,6 +7,7 @@
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/continual/joint.hpp"
+#include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/run.hpp"
 #include "branchlora/continual/strategy/lwf.hpp"
 #include "branchlora/continual/strategy/replay.hpp"

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "../io/temporary_folder.hpp"
+#include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/run.hpp"
 #include "model/samples.hpp"
 #include "model/tiny_model.hpp"

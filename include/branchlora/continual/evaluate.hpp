@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/continual/language.hpp"
 #include "branchlora/continual/options.hpp"
 #include "branchlora/continual/task_data.hpp"
 #include "branchlora/model/generate.hpp"

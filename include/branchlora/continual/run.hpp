@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/continual/base.hpp"
 #include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/options.hpp"
 #include "branchlora/continual/pick.hpp"

@@ -2,7 +2,6 @@
 /// What a continual run does against forgetting, whatever its adapters: policies of the loop.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,6 +11,7 @@
 
 #include "branchlora/continual/options.hpp"
 #include "branchlora/continual/pick.hpp"
+#include "branchlora/continual/strategy_factory.hpp"
 #include "branchlora/continual/task_data.hpp"
 #include "branchlora/model/multimodal.hpp"
 
@@ -90,19 +90,6 @@ class Strategy {
 /// The strategies of a run.
 template <Backend B>
 using Strategies = std::vector<std::unique_ptr<Strategy<B>>>;
-
-/// Makes a strategy for one run.
-template <Backend B>
-using StrategyFactory = std::function<std::unique_ptr<Strategy<B>>(B&)>;
-
-/// The factory of the strategy with these settings, as in `strategy_factory<B>(strategy::Ewc{})`.
-/// Settings are an aggregate whose template `On<B>` is the strategy on backend B.
-template <Backend B, class Settings>
-StrategyFactory<B> strategy_factory(Settings settings) {
-  return [settings](B& backend) -> std::unique_ptr<Strategy<B>> {
-    return std::make_unique<typename Settings::template On<B>>(backend, settings);
-  };
-}
 
 /// Makes the strategies of a run.
 template <Backend B>

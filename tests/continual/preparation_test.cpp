@@ -1,4 +1,4 @@
-#include "branchlora/continual/task_data.hpp"
+#include "branchlora/continual/preparation.hpp"
 
 #include <doctest/doctest.h>
 
