@@ -18,12 +18,12 @@
 #include <thread>
 #include <vector>
 
+#include "backend.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
-#include "branchlora/eigen/backend.hpp"
 #include "branchlora/model/attach_adapters.hpp"
 #include "branchlora/model/generate.hpp"
 #include "branchlora/model/published/encode.hpp"
@@ -35,7 +35,7 @@ using namespace branchlora;
 using model::published::Checkpoint;
 using model::published::Language;
 
-using B = eigen::Backend<float>;
+using B = study::Backend;
 using Model = model::Multimodal<B>;
 
 struct Settings {

@@ -10,18 +10,19 @@
 #include <string>
 #include <vector>
 
+#include "backend.hpp"
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/continual/generated.hpp"
 #include "branchlora/continual/joint.hpp"
-#include "branchlora/eigen/backend.hpp"
+#include "branchlora/continual/preparation.hpp"
 #include "branchlora/report/progress.hpp"
 #include "branchlora/report/table.hpp"
 
 namespace {
 
 using namespace branchlora;
-using Backend = eigen::Backend<float>;
+using study::Backend;
 using Variant = IcmLora<4>;
 
 struct Settings {

@@ -21,6 +21,7 @@
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
 #include "branchlora/continual/joint.hpp"
+#include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/run.hpp"
 #include "branchlora/data/coin.hpp"
 #include "branchlora/data/paraphrase.hpp"

@@ -100,15 +100,15 @@ class PeftTensors {
   };
 
   void place(const std::string& name) {
-    std::string_view module = name;
-    expect(module.starts_with(peft_prefix),
+    std::string_view path = name;
+    expect(path.starts_with(peft_prefix),
            "{}: tensor '{}': expected a name that begins with '{}'", file_.path().string(), name,
            peft_prefix);
-    module.remove_prefix(peft_prefix.size());
+    path.remove_prefix(peft_prefix.size());
     const auto is = [&](std::string_view ending, std::string Found::*part) {
-      if (!module.ends_with(ending) || module.size() == ending.size()) return false;
-      module.remove_suffix(ending.size());
-      found_[std::string(module)].*part = name;
+      if (!path.ends_with(ending) || path.size() == ending.size()) return false;
+      path.remove_suffix(ending.size());
+      found_[std::string(path)].*part = name;
       return true;
     };
     expect(is(peft_a, &Found::a) || is(peft_b, &Found::b) || is(peft_magnitude, &Found::magnitude),

@@ -151,11 +151,11 @@ class PeftConfigReader {
     const Json* value = find(key);
     if (value == nullptr) return pattern;
     expect(value->is_object(), "{}: {}: expected an object, found {}", name_, key, value->dump());
-    for (const auto& [module, entry] : value->items()) {
-      expect(!module.empty() && module.find_first_of("*+?()[]{}|\\$") == module.npos,
+    for (const auto& [name, entry] : value->items()) {
+      expect(!name.empty() && name.find_first_of("*+?()[]{}|\\$") == name.npos,
              "{}: {}: expected names of modules, found the regular expression '{}'", name_, key,
-             module);
-      pattern.emplace(module, convert<T>(fmt::format("{}: '{}'", key, module), entry));
+             name);
+      pattern.emplace(name, convert<T>(fmt::format("{}: '{}'", key, name), entry));
     }
     return pattern;
   }

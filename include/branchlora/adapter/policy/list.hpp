@@ -59,6 +59,13 @@ struct FirstOrDefault<List<P, Rest...>, Category, Given> {
   using type = P;
 };
 
+/// Those of some policies that are of a category and fit for it.
+template <class Category, class... Ps>
+struct OfCategory {
+  using type =
+      decltype((List<>{} + ... + ListIf < PolicyOf<Ps, Category> && accepted<Ps>, Ps > {}));
+};
+
 /// Says what is wrong with a type that is not fit to be given; the compiler says which it is.
 template <class P>
 struct Fit : std::true_type {
@@ -76,9 +83,8 @@ template <class... Ps>
 struct Policies {
   /// The policy of category `C`: the given one if it is fit, else the category's default.
   template <class C>
-  using get = typename detail::FirstOrDefault<
-      decltype((List<>{} + ... + detail::ListIf<PolicyOf<Ps, C> && detail::accepted<Ps>, Ps>{})), C,
-      Policies>::type;
+  using get = typename detail::FirstOrDefault<typename detail::OfCategory<C, Ps...>::type, C,
+                                              Policies>::type;
 };
 
 }  // namespace branchlora

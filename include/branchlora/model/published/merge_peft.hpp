@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,8 +23,9 @@ namespace branchlora::model::published {
 /// scaled to the norm that the magnitude says. `module_of` gives what PEFT calls the linear of a
 /// name here, or an empty text for what is no linear of the decoder. Throws `Error` if the adapter
 /// has a layer that the model lacks, or has in another size; the weights are undefined then.
-template <Backend B, ModuleNames Names>
-void merge_peft(const io::PeftAdapter& adapter, ParameterSet<B>& parameters, Names module_of) {
+template <Backend B>
+void merge_peft(const io::PeftAdapter& adapter, ParameterSet<B>& parameters,
+                const std::function<std::string(const std::string&)>& module_of) {
   using T = typename B::Scalar;
   B& backend = parameters.backend();
   const auto put = [&](std::span<const float> values, Index rows, Index cols) {
