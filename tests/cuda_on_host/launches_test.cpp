@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "branchlora/adapter/variant/mix_lora.hpp"
 #include "cuda/operation_cases.hpp"
 #include "cuda_on_host/bench.hpp"
 #include "support/variants.hpp"
@@ -52,6 +53,29 @@ Launches launches_of(const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
   const Routing routing{.sequences = &sequences, .tasks = tasks};
   Device::get().forget_calls();
   const auto y = linear(tape, tape.parameter(x), routing);
+  const int forward = Device::get().launches();
+  return {forward, backward_launches(tape, y)};
+}
+
+// The same of a feed-forward layer whose experts are whole.
+template <class V>
+Launches launches_of_experts() {
+  OnHost<float> device;
+  B& b = *device;
+  ParameterSet<B> parameters(b);
+  AdaptedLinear<B> gate(parameters, "gate", 20, 12), up(parameters, "up", 20, 12);
+  AdaptedLinear<B> down(parameters, "down", 12, 20);
+  for (auto* linear : {&gate, &up, &down}) {
+    linear->base().initialize(Random(3));
+    linear->base().freeze();
+  }
+  const FfnLinears<B> linears{gate, up, down};
+  const auto ffn = method_of<B, V>().make_ffn(parameters, linears, Hyper{}, Random(4));
+  auto& x = parameters.add("x", 8, 20);
+  parameters.set_trainable(x, true);
+  Tape<B> tape(b);
+  Device::get().forget_calls();
+  const auto y = (*ffn)(tape, linears, tape.parameter(x), {});
   const int forward = Device::get().launches();
   return {forward, backward_launches(tape, y)};
 }
@@ -127,6 +151,13 @@ TEST_CASE("a bias takes no launch of its own, nor does its gradient") {
   const auto [z, frozen] = forward();
   CHECK(frozen == 1);
   CHECK(backward_launches(tape, z) == 1);
+}
+
+TEST_CASE("whole feed-forward layers as experts take no launches of their own") {
+  const Launches found = launches_of_experts<MixLora<3, 8, 2>>();
+  CHECK(found == launches_of_experts<MixLora<3, 2, 2>>());
+  CHECK(found.forward == 18);
+  CHECK(found.backward == 30);
 }
 
 TEST_CASE("the number of branches changes no number of launches") {

@@ -2,8 +2,9 @@
 /// The low-rank products of a layer without gates: pairs of factors that are simply added up.
 #pragma once
 
+#include <algorithm>
+#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "branchlora/adapter/policy/branch_set.hpp"
@@ -48,6 +49,7 @@ class LowRank {
   /// Puts the first `used` pairs in use, of which those from `first` on train.
   void use(Index used, Index first) {
     used_ = used;
+    first_ = first;
     for (Index i = 0; i < std::ssize(a_); ++i) {
       for (auto* p : {a_[static_cast<std::size_t>(i)], b_[static_cast<std::size_t>(i)]}) {
         parameters_->set_trainable(*p, i >= first && i < used);
@@ -87,17 +89,8 @@ class LowRank {
     auto& backend = tape.backend();
     const auto du = tape.scratch(u.rows, u.cols);
     backend.skinny_dot(dy, up(), scale, du, false, chosen);
-    for (Index i = 0; i < used_; ++i) {
-      const auto outer = [&](Parameter<T>& p, MatrixView<const T> left, MatrixView<const T> right,
-                             T factor) {
-        if (!p.trainable) return;
-        const bool add = std::exchange(p.has_grad, true);
-        backend.skinny_outer(left.middle_cols(i * rank_, rank_), right, factor, p.grad, add,
-                             Chosen{});
-      };
-      outer(*b_[static_cast<std::size_t>(i)], u, dy, scale);
-      outer(*a_[static_cast<std::size_t>(i)], du, x.value(), T(1));
-    }
+    outer(backend, b_, u, dy, scale, chosen);
+    outer(backend, a_, du, x.value(), T(1), chosen);
     if (x.needs_grad()) {
       const auto dx = tape.gradient(x);
       backend.skinny_axpy(du, down(), T(1), dx.view, dx.add, chosen);
@@ -105,6 +98,23 @@ class LowRank {
   }
 
  private:
+  /// The gradients of the pairs that train, which lie together, as one product: factor left^T
+  /// right. Where a row of `left` was not chosen it holds zeros.
+  void outer(B& backend, const std::vector<Parameter<T>*>& factors, MatrixView<const T> left,
+             MatrixView<const T> right, T factor, const Chosen& chosen) const {
+    const auto all = std::span(factors).subspan(static_cast<std::size_t>(first_),
+                                                static_cast<std::size_t>(used_ - first_));
+    if (std::ranges::none_of(all, [](const Parameter<T>* p) { return p->trainable; })) return;
+    const bool add = all.front()->has_grad;
+    for (Parameter<T>* p : all) p->has_grad = true;
+    const MatrixView<T> first = all.front()->grad;
+    const Index rows = (used_ - first_) * rank_;
+    Chosen those;
+    if (first_ == 0 && !chosen.everything()) those = {chosen.table, chosen.k, chosen.block, true};
+    backend.skinny_outer(left.middle_cols(first_ * rank_, rows), right, factor,
+                         {first.data, rows, first.cols}, add, those);
+  }
+
   MatrixView<T> stacked(const std::vector<Parameter<T>*>& factors) const {
     const MatrixView<T> first = factors.front()->value;
     return {first.data, used_ * rank_, first.cols};
@@ -113,6 +123,7 @@ class LowRank {
   ParameterSet<B>* parameters_;
   Index rank_;
   Index used_ = 0;
+  Index first_ = 0;  ///< Of the pairs in use that train.
   std::vector<Parameter<T>*> a_, b_;
 };
 

@@ -23,19 +23,21 @@ const typename B::Scalar* balance_slopes(Tape<B>& tape, const std::int32_t* chos
                                          double weight,
                                          MatrixView<const typename B::Scalar> weights = {}) {
   using T = typename B::Scalar;
-  std::array<double, static_cast<std::size_t>(N)> loads{};
-  for (Index b = 0; b < N; ++b) {
-    loads[static_cast<std::size_t>(b)] =
-        tape.backend().sum(units * K, [=] BRANCHLORA_BODY(Index i) {
-          const bool counts = weights.data == nullptr || weights(i / K, b) != T(0);
-          return chosen[i] == b && counts ? 1.0 : 0.0;
-        });
-  }
+  const auto sums = tape.scratch(1, N);
+  tape.backend().reduce_columns(
+      units * K, N,
+      [=] BRANCHLORA_BODY(Index i, Index b) {
+        const bool counted = weights.data == nullptr || weights(i / K, b) != T(0);
+        return chosen[i] == b && counted ? T(1) : T(0);
+      },
+      sums.data, false);
+  std::array<T, static_cast<std::size_t>(N)> loads;
+  tape.backend().download(loads.data(), sums.data, sizeof(loads));
   const double choices = std::accumulate(loads.begin(), loads.end(), 0.0);
   std::array<T, static_cast<std::size_t>(N)> slopes{};
-  std::ranges::transform(loads, slopes.begin(), [&](double load) {
+  std::ranges::transform(loads, slopes.begin(), [&](T load) {
     return static_cast<T>(static_cast<double>(tape.loss_scale()) * weight *
-                          Balance::slope(load / choices, static_cast<int>(N)) /
+                          Balance::slope(static_cast<double>(load) / choices, static_cast<int>(N)) /
                           static_cast<double>(units));
   });
   return tape.upload(std::span<const T>(slopes));
