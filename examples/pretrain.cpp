@@ -2,11 +2,14 @@
 ///
 ///     pretrain --data data --out data/base/base.safetensors
 ///
-/// Three stages follow each other. `words` trains vision tower and projector to score the words that
-/// are said of a picture (it stands in for a published vision encoder); `align` trains everything on
-/// captions and instructions, with the score of the words beside; `instruct` ends with the short
-/// instructions at twice the weight and a lower rate. The run is stopped by steps and repeats bit for bit for a seed and a number of
-/// steps, whatever the number of threads.
+/// Four stages follow each other. `words` trains vision tower and projector to score the words that
+/// are said of a picture (it stands in for a published vision encoder); `align` trains everything
+/// on captions and instructions, with the score of the words beside; `instruct` gives the short
+/// instructions twice the weight at a lower rate; `choose` adds questions with options. The run is
+/// stopped by steps and repeats bit for bit for a seed and a number of steps, whatever the number
+/// of threads. A later stage alone goes on from a checkpoint, to the same bits as the whole run:
+///
+///     pretrain --from choose --start instruct.safetensors --out base.safetensors
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cmath>
@@ -14,10 +17,10 @@
 #include <map>
 #include <set>
 
+#include "backend.hpp"
 #include "branchlora/data/augment.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/data/task.hpp"
-#include "branchlora/eigen/backend.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/dataset.hpp"
 #include "branchlora/model/generate.hpp"
@@ -27,8 +30,10 @@
 namespace {
 
 using namespace branchlora;
-using Backend = eigen::Backend<float>;
+using study::Backend;
 using Model = model::Multimodal<Backend>;
+
+const std::vector<std::string> stages{"words", "align", "instruct", "choose"};
 
 struct Options {
   std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data";
@@ -37,8 +42,11 @@ struct Options {
   Index words_steps = 2000;
   Index align_steps = 18000;
   Index instruct_steps = 5000;
-  Index images = 16;    ///< A step.
-  Index turns = 5;      ///< About each image, at most.
+  Index choose_steps = 14000;
+  std::string from = "words";   ///< The first stage to run.
+  std::filesystem::path start;  ///< The weights to begin with; empty: drawn from the seed.
+  Index images = 16;            ///< A step.
+  Index turns = 5;              ///< About each image, at most.
   double rate = 1.5e-3;
   double decay = 0.02;
   double words_weight = 0.3;  ///< Of the words' loss beside the answers'.
@@ -62,40 +70,45 @@ struct PoolRows {
 
   void backward(Tape<Backend>& tape) const {
     const auto [dx, add] = tape.gradient(x);
-    tape.backend().for_rows(x.rows(), [=, xv = x.value(), yv = y.value(), dy = y.grad(), g = group,
-                                       out = dx](auto team, Index i) {
-      team.loop(xv.cols, [=](Index c) {
-        const float d = dy(i / g, c) * math::exp(xv(i, c) - yv(i / g, c));
-        out(i, c) = add ? out(i, c) + d : d;
-      });
-    });
+    tape.backend().for_rows(x.rows(),
+                            [out = dx, add = add, xv = x.value(), yv = y.value(), dy = y.grad(),
+                             g = group] BRANCHLORA_BODY(auto team, Index i) {
+                              team.loop(xv.cols, [=](Index c) {
+                                const float d = dy(i / g, c) * math::exp(xv(i, c) - yv(i / g, c));
+                                out(i, c) = add ? out(i, c) + d : d;
+                              });
+                            });
   }
 };
 
 Var<float> pool_rows(Tape<Backend>& tape, Var<float> x, Index group) {
   const auto y = tape.result(x.rows() / group, x.cols(), x);
-  tape.backend().for_rows(y.rows(), [=, xv = x.value(), yv = y.value()](auto team, Index i) {
-    team.loop(xv.cols, [=](Index c) {
-      float highest = math::lowest<float>();
-      for (Index k = 0; k < group; ++k) highest = std::max(highest, xv(i * group + k, c));
-      float sum = 0;
-      for (Index k = 0; k < group; ++k) sum += math::exp(xv(i * group + k, c) - highest);
-      yv(i, c) = highest + std::log(sum);
-    });
-  });
+  tape.backend().for_rows(
+      y.rows(), [group, xv = x.value(), yv = y.value()] BRANCHLORA_BODY(auto team, Index i) {
+        team.loop(xv.cols, [=](Index c) {
+          float highest = math::lowest<float>();
+          for (Index k = 0; k < group; ++k) highest = std::max(highest, xv(i * group + k, c));
+          float sum = 0;
+          for (Index k = 0; k < group; ++k) sum += math::exp(xv(i * group + k, c) - highest);
+          yv(i, c) = highest + std::log(sum);
+        });
+      });
   tape.record(y, PoolRows{x, y, group});
   return y;
 }
 
 struct Source {
+  bool options = false;  ///< Letters and what they stand for are no words of the picture.
   model::Dataset train, test;
   std::vector<data::Sample> questions;
   std::vector<data::Image> images;  ///< Those of `train`.
 };
 
-Source load(const std::filesystem::path& folder, const data::Tokenizer& tokenizer) {
+Source load(const std::filesystem::path& folder, const data::Tokenizer& tokenizer,
+            bool options = false) {
   data::ImageStore store(folder);
   Source s;
+  s.options = options;
   s.train = model::encode(data::load_instructions(folder / "train.json"), store, tokenizer);
   s.questions = data::load_instructions(folder / "test.json");
   s.test = model::encode(s.questions, store, tokenizer);
@@ -132,11 +145,16 @@ std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<
         const std::string& first = tokenizer.token(turn.prompt[1]);
         const bool about_words = first == "echo" || first == "explain" || first == "key" ||
                                  first == "decide" || first == "can";
+        const bool option =
+            sources[k]->options &&
+            ((turn.answer.size() == 2 && tokenizer.token(turn.answer[0]).size() == 1) ||
+             std::ranges::any_of(turn.prompt,
+                                 [&](std::int32_t t) { return tokenizer.token(t) == "option"; }));
         for (const std::int32_t t : turn.answer) {
           const std::string& word = tokenizer.token(t);
           const bool coordinate = word.size() == 4 && word[1] == '.';
           p.located = p.located || coordinate;
-          if (!about_words && !coordinate && !stop.contains(t)) p.words.push_back(t);
+          if (!about_words && !option && !coordinate && !stop.contains(t)) p.words.push_back(t);
         }
         p.turns.push_back(turn);
       }
@@ -175,8 +193,8 @@ double evaluate(Model& m, Tape<Backend>& tape, const Source& source, const data:
       right += hit ? 1 : 0;
       const auto& sample = source.questions[static_cast<std::size_t>(first) + k];
       std::string kind = sample.kind;
-      for (std::size_t w = 1; kind.size() < 14 && sample.kind.empty() && w < turn.prompt.size() && w < 4;
-           ++w) {
+      for (std::size_t w = 1;
+           kind.size() < 14 && sample.kind.empty() && w < turn.prompt.size() && w < 4; ++w) {
         kind += (w > 1 ? " " : "") + tok.token(turn.prompt[w]);
       }
       kinds[kind].first += hit ? 1 : 0;
@@ -194,8 +212,8 @@ double evaluate(Model& m, Tape<Backend>& tape, const Source& source, const data:
   return 100.0 * static_cast<double>(right) / static_cast<double>(n);
 }
 
-/// One stage. `words` trains the score of the answers' words alone, on three times as many pictures;
-/// otherwise the model answers too.
+/// One stage. `words` trains the score of the answers' words alone, on three times as many
+/// pictures; otherwise the model answers too.
 void train(Model& m, Tape<Backend>& tape, std::span<const Picture> all, Index steps, double rate,
            const Options& o, const Random& random, const char* name, bool words) {
   AdamW<Backend> optimizer(m.parameters(), {0.9, 0.98, 1e-8, o.decay});
@@ -220,24 +238,24 @@ void train(Model& m, Tape<Backend>& tape, std::span<const Picture> all, Index st
       const data::Augmentation still{0, 0, 0, 0.85, 1.1};
       const auto rgb = data::augment(*p.image, p.located && !words ? still : data::Augmentation{},
                                      own.fork("image"));
-      model::unfold<float>(rgb, vision,
-                           {host.data() + static_cast<Index>(i) * size, vision.patches(),
-                            vision.patch_size()});
+      model::unfold<float>(
+          rgb, vision,
+          {host.data() + static_cast<Index>(i) * size, vision.patches(), vision.patch_size()});
       images.push(vision.patches());
       rows.insert(rows.end(), p.words.size(), static_cast<std::int32_t>(i));
       targets.insert(targets.end(), p.words.begin(), p.words.end());
       if (words) continue;
       model::Example e{static_cast<Index>(i), 0, {}};
       const auto order = own.fork("turns").permutation(std::ssize(p.turns));
-      for (const Index t : std::span(order).first(
-               std::min(order.size(), static_cast<std::size_t>(o.turns)))) {
+      for (const Index t :
+           std::span(order).first(std::min(order.size(), static_cast<std::size_t>(o.turns)))) {
         e.turns.push_back(p.turns[static_cast<std::size_t>(t)]);
       }
       questions += std::ssize(e.turns);
       batch.push(e, vision.tokens());
     }
-    const auto patches = tape.constant({tape.upload(std::span<const float>(host)),
-                                        count * vision.patches(), vision.patch_size()});
+    const auto patches = tape.constant(
+        {tape.upload(std::span<const float>(host)), count * vision.patches(), vision.patch_size()});
     const auto features = m.features(tape, patches, images);
     const auto scores = m.decoder().scores(tape, m.projector()(tape, features));
     auto loss = op::cross_entropy(
@@ -269,10 +287,16 @@ void save(const Options& o, const Model& m) {
       o.out, m.parameters(), [](const auto&) { return true; },
       {{"format", "pt"},
        {"model", config.dump()},
-       {"command", fmt::format("pretrain --seed {} --words-steps {} --align-steps {} --instruct-steps {} --images {} "
-                               "--turns {} --rate {} --decay {} --words-weight {}",
-                               o.seed, o.words_steps, o.align_steps, o.instruct_steps, o.images, o.turns, o.rate,
-                               o.decay, o.words_weight)}});
+       {"command",
+        fmt::format("pretrain --seed {}{} --words-steps {} --align-steps {} --instruct-steps {} "
+                    "--choose-steps {} --images {} --turns {} --rate {} --decay {} "
+                    "--words-weight {}",
+                    o.seed,
+                    o.start.empty()
+                        ? ""
+                        : fmt::format(" --from {} --start {}", o.from, o.start.filename().string()),
+                    o.words_steps, o.align_steps, o.instruct_steps, o.choose_steps, o.images,
+                    o.turns, o.rate, o.decay, o.words_weight)}});
 }
 
 int run(const Options& o) {
@@ -280,24 +304,33 @@ int run(const Options& o) {
   const Source captions = load(o.data / "minicoin" / "00-pretrain", tokenizer);
   const Source align = load(o.data / "pretrain" / "align", tokenizer);
   const Source instruct = load(o.data / "pretrain" / "instruct", tokenizer);
+  const Source choose = load(o.data / "pretrain" / "choose", tokenizer, true);
 
   model::ModelConfig config;
   config.decoder.vocabulary = tokenizer.size();
   Backend backend(o.threads);
   Model m(backend, config);
   const Random random(o.seed);
-  m.initialize(random.fork("init"));
+  if (o.start.empty()) {
+    expect(o.from == stages.front(), "pretrain: --from {} needs --start", o.from);
+    m.initialize(random.fork("init"));
+  } else {
+    model::load_parameters(io::SafeTensors::open(o.start), m.parameters(),
+                           [](const auto&) { return true; });
+  }
   m.train_base();
   Tape<Backend> tape(backend);
   fmt::print("{} parameters, {} image tokens\n", m.parameters().trainable_count(),
              config.vision.tokens());
 
-  const std::vector<const Source*> sources{&captions, &align, &instruct};
-  const auto stage = [&](std::vector<int> repeats, Index steps, double rate, const char* name,
-                         bool words) {
-    if (steps == 0) return;
+  const std::vector<const Source*> sources{&captions, &align, &instruct, &choose};
+  bool started = false;
+  const auto stage = [&](const std::string& name, std::vector<int> repeats, Index steps,
+                         double rate, bool words = false) {
+    started = started || name == o.from;
+    if (!started || steps == 0) return;
     const auto all = pictures(sources, repeats, tokenizer);
-    train(m, tape, all, steps, rate, o, random.fork(name), name, words);
+    train(m, tape, all, steps, rate, o, random.fork(name), name.c_str(), words);
     save(o, m);
     if (words) return;
     for (const Source* s : sources) {
@@ -306,9 +339,10 @@ int run(const Options& o) {
       std::fflush(stdout);
     }
   };
-  stage({1, 1, 1}, o.words_steps, o.rate, "words", true);
-  stage({1, 1, 1}, o.align_steps, o.rate, "align", false);
-  stage({1, 1, 2}, o.instruct_steps, o.rate * 0.5, "instruct", false);
+  stage("words", {1, 1, 1, 0}, o.words_steps, o.rate, true);
+  stage("align", {1, 1, 1, 0}, o.align_steps, o.rate);
+  stage("instruct", {1, 1, 2, 0}, o.instruct_steps, o.rate * 0.5);
+  stage("choose", {1, 1, 1, 4}, o.choose_steps, o.rate);
   return 0;
 }
 
@@ -317,12 +351,17 @@ int run(const Options& o) {
 int main(int argc, char** argv) {
   Options o;
   CLI::App app("Trains the base model of the embedded benchmark.");
-  app.add_option("--data", o.data, "Folder with minicoin/ and pretrain/")->check(CLI::ExistingDirectory);
+  app.add_option("--data", o.data, "Folder with minicoin/ and pretrain/")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--out", o.out, "Checkpoint to write");
   app.add_option("--seed", o.seed);
   app.add_option("--words-steps", o.words_steps);
   app.add_option("--align-steps", o.align_steps);
   app.add_option("--instruct-steps", o.instruct_steps);
+  app.add_option("--choose-steps", o.choose_steps);
+  app.add_option("--from", o.from, "First stage to run; a later one than words needs --start")
+      ->check(CLI::IsMember(stages));
+  app.add_option("--start", o.start, "Checkpoint of the stage before it")->check(CLI::ExistingFile);
   app.add_option("--images", o.images, "Pictures a step");
   app.add_option("--turns", o.turns, "Turns about each picture, at most");
   app.add_option("--rate", o.rate, "Peak learning rate");

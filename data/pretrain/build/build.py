@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Renders data/pretrain/align and data/pretrain/instruct, and the vocabulary of the base model.
+"""Renders data/pretrain/align, instruct and choose, and the vocabulary of the base model.
 Same seed, fonts and Pillow: same files."""
 import json
 from collections import Counter
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from questions import align, instruct
+from questions import align, choose, instruct
 from scenes import Studio
 from sources import DATA, PACK, T, TOKEN
 
@@ -17,9 +17,11 @@ OUT = DATA / "pretrain"
 SHEETS = {
     "align": (align, dict(single=4300, collage=2300, clock=350, letters=3700, number=1500, chart=5000, flag=800, pair=300, photo=1000)),
     "instruct": (instruct, dict(single=2800, collage=1000, clock=200, letters=1000, number=600, chart=2400, flag=450, pair=250, photo=700)),
+    "choose": (choose, dict(single=4400, collage=1200, photo=2400)),
 }
 TEST = 0.02                                                             # share of tiles kept for test.json
-LIMIT = dict(align=5, instruct=5)                                       # questions a tile
+LIMIT = dict(align=5, instruct=5, choose=9)                             # questions a tile
+COUNTED = {"align", "instruct"}                                         # give the vocabulary its words; `choose` uses them
 
 
 def words_within(studio, limit):
@@ -72,6 +74,8 @@ def write(folder, tiles, rows):
 def main():
     studio, count, taboo = Studio(), Counter(), forbidden()
     words_within(studio, VOCABULARY - 130)                              # the rest: the words of the questions
+    pack = json.loads((PACK / "vocab.json").read_text())
+    known = {w for w, _ in pack}
     for number, (folder, (ask, scenes)) in enumerate(SHEETS.items()):
         g = np.random.default_rng([SEED, number])
         plan = [kind for kind, n in scenes.items() for _ in range(n)]
@@ -91,12 +95,14 @@ def main():
                 assert not taboo & set(q.split("\n")) and not any(t in q for t in taboo if len(t) > 12), q
                 assert not TOKEN.sub("", q + a).strip(), (q, a)
                 rows.append((k, kind, q, a))
-                count.update(TOKEN.findall(q) + TOKEN.findall(a))
+                if folder in COUNTED:
+                    count.update(TOKEN.findall(q) + TOKEN.findall(a))
+                else:
+                    new = set(TOKEN.findall(q) + TOKEN.findall(a)) - known - set(count)
+                    assert not new, (q, new)
         tested = set(g.permutation(len(tiles))[:int(TEST * len(tiles))].tolist())
         rows = dict(train=[r for r in rows if r[0] not in tested], test=[r for r in rows if r[0] in tested])
         write(folder, tiles, rows)
-    pack = json.loads((PACK / "vocab.json").read_text())
-    known = {w for w, _ in pack}
     vocabulary = [[w, c + count.get(w, 0)] for w, c in pack] + [[w, c] for w, c in sorted(count.items(), key=lambda x: (-x[1], x[0])) if w not in known]
     (OUT / "vocab.json").write_text(json.dumps(vocabulary, separators=(",", ":")))
     print(f"vocabulary {len(vocabulary)}, drawings {len(studio.names)}")

@@ -1,4 +1,4 @@
-"""From the facts of a scene to questions: whole sentences (align) and short answers (instruct)."""
+"""From the facts of a scene to questions: whole sentences (align), short answers (instruct), options (choose)."""
 from scenes import COLORS, MAP, box_text, choice, some
 
 PLACE = ["upper left", "upper right", "lower left", "lower right"]
@@ -130,6 +130,17 @@ UNSURE = ["say unknown if it is useless.", "unknown if you can not see it.", "or
 AS_YES = [("can you spot {} here?", "{} here?", "does the scene show {}?", "would you say {} is shown?", "do you notice {}?", "check for {}.", "look for {}. found?")]
 
 
+def option_question(g, forms, right, wrong):
+    """A question, its options in any order and layout, and the letter of the right one."""
+    o = some(g, [right] + wrong, 1 + len(wrong))
+    mark = choice(g, ["({})", "({})", "({})", "{}.", "{}:"])
+    sep = choice(g, ["\n", "\n", " ", "; "])
+    body = sep.join(f"{mark.format('abcd'[i])} {x}" for i, x in enumerate(o))
+    tail = choice(g, LETTER)
+    ask = choice(g, forms)
+    return choice(g, [f"{ask}\n{body}\n{tail}", f"{tail} {ask}\n{body}", f"{body}\n{ask} {tail}"]), "abcd"[o.index(right)]
+
+
 def instruct(g, kind, f, studio):
     q = []
 
@@ -138,13 +149,7 @@ def instruct(g, kind, f, studio):
         q.append((f"{tail} {form}" if tail.endswith(":") else f"{form} {tail}".strip(), answer))
 
     def options(forms, right, wrong):
-        o = some(g, [right] + wrong, 1 + len(wrong))
-        mark = choice(g, ["({})", "({})", "({})", "{}.", "{}:"])
-        sep = choice(g, ["\n", "\n", " ", "; "])
-        body = sep.join(f"{mark.format('abcd'[i])} {x}" for i, x in enumerate(o))
-        tail = choice(g, LETTER)
-        ask_ = choice(g, forms)
-        q.append((choice(g, [f"{ask_}\n{body}\n{tail}", f"{tail} {ask_}\n{body}", f"{body}\n{ask_} {tail}"]), "abcd"[o.index(right)]))
+        q.append(option_question(g, forms, right, wrong))
 
     def spot(thing, answer):
         ask([x.format(thing) for x in AS_YES[0]], YES, "yes" if answer else "no")
@@ -260,4 +265,101 @@ def instruct(g, kind, f, studio):
             if g.random() < 0.5:
                 w = choice(g, ["upper", "middle", "lower"])
                 ask([f"how wide is the {w} part?", f"width of the {w} part?"], ["", "as a number.", "from 0.00 to 1.00."], f["width"][w])
+    return q
+
+
+# ---------------------------------------------------------------- choose: the letter of an option
+NAME = ["name it.", "what is drawn?", "which name fits?", "which of these do you see?", "what do you call this?", "identify the drawing.", "label the scene.", "which one is shown?"]
+SORT = ["what sort is it?", "which class fits?", "class?", "it is a sort of", "what class does it fall into?", "what sort of thing is drawn?", "class of the drawing?"]
+SETS = ["which list holds the class?", "in which set does the drawing fall?", "pick the set."]
+LISTED = ["which option is {}?", "option of {}?", "find {}."]              # the letter of a thing that is told, not seen
+READ = ["read option {}.", "name option {}.", "copy option {}."]            # and the thing of a letter
+MEANING = ["which text explains the drawing?", "which words explain it?", "match the drawing with its meaning.", "which meaning is right?"]
+
+
+def choose(g, kind, f, studio):
+    """Options of names, far and near, classes, sets of classes, meanings, places and codes, or of what the question
+    tells; and the same asked without options."""
+    q = []
+
+    def options(forms, right, wrong, least=1):
+        wrong = [x for x in dict.fromkeys(wrong) if x != right][:3]
+        wrong = wrong[:int(g.integers(min(least, len(wrong)), len(wrong) + 1))]
+        if g.random() < 0.4:
+            q.append(option_question(g, forms, right, wrong))
+        else:
+            o = some(g, [right] + wrong, 1 + len(wrong))
+            q.append((f"{choice(g, forms)}\n{listing(o)}\n{choice(g, LETTER)}", "abcd"[o.index(right)]))
+
+    def listing(o):
+        return "\n".join(f"({'abcd'[i]}) {x}" for i, x in enumerate(o))
+
+    def told(o):
+        """The way from a thing to its letter and back, without the picture."""
+        o = list(dict.fromkeys(o))[:4]
+        options([x.format(o[0]) for x in LISTED], o[0], o[1:], 2)
+        k = int(g.integers(len(o)))
+        q.append((f"{listing(o)}\n{choice(g, READ).format('abcd'[k])}", o[k]))
+
+    def plain(forms, answer):
+        q.append((f"{choice(g, forms)} {choice(g, ['', '', 'be brief.', 'keep it short.', 'reply in brief.'])}".strip(), answer))
+
+    absent = lambda: choice(g, [n for n in (studio.name(g) for _ in range(8)) if n not in f["names"]] or ["moai"])
+    if kind == "single":
+        n = f["names"][0]
+        cls = studio.named[n][0]
+        hint = f"(class: {cls}) " if cls and g.random() < 0.3 else ""
+        options([hint + x for x in NAME], n, [absent() for _ in range(3)], 3)
+        options(NAME, n, [absent() for _ in range(3)])
+        told(some(g, [absent() for _ in range(3)] + [n], 4))
+        near = [x for x in studio.by_class.get(cls, []) if x != n]
+        if near:
+            options(NAME, n, some(g, near, int(g.integers(1, 3))) + [absent(), absent()], 2)
+        if cls:
+            other = some(g, [c for c in studio.by_class if c != cls], len(studio.by_class))
+            options(SORT, cls, other, 3)
+            told(some(g, other[:3] + [cls], 4))
+            k = int(g.integers(2, 5))                                   # sets; of one to four classes each
+            sizes = g.integers(1, 5, size=k)
+            taken, sets = 0, []
+            for i, size in enumerate(sizes):
+                part = ([cls] if i == 0 else []) + other[taken:taken + size - (i == 0)]
+                taken += size - (i == 0)
+                sets.append(" or ".join(some(g, part, len(part))))
+            sets = [x for x in sets if x]
+            if len(sets) > 1:
+                options(SETS, sets[0], sets[1:], 3)
+        if n in studio.glosses:
+            wrong = [studio.glosses[x] for x in some(g, [x for x in studio.glosses if x != n], 3)]
+            options(MEANING, studio.glosses[n], wrong)
+            options(MEANING, studio.glosses[n], wrong[:1])
+        plain(["name the drawing.", "what is drawn?", "name it.", "what do you call this?"], n)
+    elif kind == "collage":
+        names, cells = f["names"], f["cells"]
+        for k in some(g, range(len(names)), 2):
+            n, c = names[k], cells[k]
+            here = [x for x in names if x != n] + [absent() for _ in range(3)]
+            options([f"what lies {PLACE[c]}?", f"name the {PLACE[c]} drawing.", f"look {PLACE[c]}. what do you see?"], n, here, 2)
+            plain([f"what lies {PLACE[c]}?", f"name the {PLACE[c]} drawing.", f"{PLACE[c]} corner: what?"], n)
+            if names.count(n) == 1:
+                options([f"which corner holds {n}?", f"place of {n}?"], PLACE[c], some(g, [x for x in PLACE if x != PLACE[c]], 3), 3)
+        options(["which one is shown?", "which of these do you see?"], choice(g, names), [absent() for _ in range(3)], 3)
+        told([names[0]] + [absent() for _ in range(3)])
+        told(some(g, PLACE, 4))
+    elif kind == "photo":
+        if not f["quality"]:
+            plain(["worn where?", "for which part of the body?"], "unknown")
+            return q
+        word = {"upper": "top", "legs": "legs", "long": "body", "feet": "feet", "hand": "hand"}
+        options(["which part of the body is it for?", "worn where?"], word[f["part"]], some(g, [w for w in word.values() if w != word[f["part"]]], 3))
+        code = lambda: f"{chr(97 + int(g.integers(len(studio.photos))) // 26)} {chr(97 + int(g.integers(26)))}"
+        options(["under which code is the photo kept?", "code of the photo?"], f["code"], [code() for _ in range(3)], 3)
+        plain(["code of the photo?", "under which code is it kept?"], f["code"])
+        if "box" in f:                                                  # its outline, to be told from the tile as it is
+            w = choice(g, list(f["ends"]) or ["middle"])
+            if w in f["ends"]:
+                k = int(g.integers(2))
+                plain([f"the {w} part {['starts', 'ends'][k]} at"], f["ends"][w][k])
+            w = choice(g, list(f["width"]))
+            plain([f"how wide is the {w} part?", f"width of the {w} part?"], f["width"][w])
     return q

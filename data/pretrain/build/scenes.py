@@ -305,6 +305,7 @@ class Studio:
         if not useless and bare[0].max() < 60 and len(y) > 100:
             facts["box"] = (x.min(), y.min(), x.max() + 1, y.max() + 1)
             rows = {n: bare[int(q * T)] > 40 for n, q in (("upper", 0.25), ("middle", 0.5), ("lower", 0.75))}
+            facts["ends"] = {n: [f"{round(v / T * 20) / 20:.2f}" for v in (np.argmax(r), T - np.argmax(r[::-1]))] for n, r in rows.items() if r.any()}
             facts["width"] = {n: f"{min(20, round(r.sum() / T * 20)) / 20:.2f}" for n, r in rows.items()}
             a, b = bare[:T // 2].mean(), bare[T // 2:].mean()
             if abs(a - b) > 0.2 * max(a, b):
