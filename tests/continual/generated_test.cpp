@@ -20,7 +20,7 @@ const auto method = method_of<B, IcmLora<2>>();
 
 /// Two checkpoints of each task, and a generator that learns them in a moment.
 const continual::GeneratorOptions generator_options{
-    .checkpoints = 2, .channels = {4, 4}, .training = {.steps = 300, .batch = 6, .rate = 1e-2}};
+    .checkpoints = 2, .channels = {4, 4}, .training = {.steps = 600, .batch = 6, .rate = 1e-2}};
 
 std::vector<continual::RunResult> run(Stream& stream, const continual::Options& options) {
   return continual::run_generated<B>(stream.backend, stream.base, stream.tasks, method, "ICM",
@@ -59,8 +59,7 @@ TEST_CASE("every task alone, then all adapters from one generator") {
     CHECK(given.R(2, t) == facts["generated"][t].get<double>());
     for (std::size_t j = 0; j < 3; ++j) CHECK((t == 2 || j == t || std::isnan(chosen.R(t, j))));
   }
-  // The base answers nothing; generated adapters answer a good part of what those did that they
-  // learned from: how much differs from compiler to compiler, so short is this training.
+  // The base answers nothing; generated adapters answer about as much as those they learned from.
   double trained = 0, generated = 0, error = 0;
   for (std::size_t t = 0; t < 3; ++t) {
     trained += facts["trained"][t].get<double>() / 3;
@@ -68,7 +67,7 @@ TEST_CASE("every task alone, then all adapters from one generator") {
     error += facts["weight_error"][t].get<double>() / 3;
   }
   CHECK(trained >= 50);
-  CHECK(generated >= 0.3 * trained);
+  CHECK(generated >= 0.5 * trained);
   // Weights that know nothing of the checkpoint but its statistics are off by sqrt(2).
   CHECK(error < 0.7);
   CHECK(continual::acc(given.R) == doctest::Approx(generated));
