@@ -5,6 +5,7 @@ PLACE = ["upper left", "upper right", "lower left", "lower right"]
 ORDINAL = ["first", "second", "third", "fourth"]
 PART = {"upper": "the upper body", "legs": "the legs", "long": "the whole body", "feet": "the feet", "hand": "the hand"}
 
+WORN = {"upper": "top", "legs": "legs", "long": "body", "feet": "feet", "hand": "hand"}
 
 def a_(name):
     return ("an " if name[0] in "aeiou" else "a ") + name
@@ -253,7 +254,7 @@ def instruct(g, kind, f, studio):
                 ask([f"{c} on both sides?", f"do the two share {c}?"], YES, "yes" if a[c] else "no")
     elif kind == "photo":
         ok, part = f["quality"], f["part"]
-        word = {"upper": "top", "legs": "legs", "long": "body", "feet": "feet", "hand": "hand"}[part]
+        word = WORN[part]
         ask(["which part of the body is it for?", "worn where?", "for which part of the body?", "where does one wear or hold it?"], UNSURE, word if ok else "unknown")
         ask(["what is wrong with the photo?", "quality of the photo?", "how good is the photo?", "is the photo clear, dark or blurred?"], UNSURE, ok or "unknown")
         p = part if g.random() < 0.5 else choice(g, list(PART))
@@ -350,8 +351,7 @@ def choose(g, kind, f, studio):
         if not f["quality"]:
             plain(["worn where?", "for which part of the body?"], "unknown")
             return q
-        word = {"upper": "top", "legs": "legs", "long": "body", "feet": "feet", "hand": "hand"}
-        options(["which part of the body is it for?", "worn where?"], word[f["part"]], some(g, [w for w in word.values() if w != word[f["part"]]], 3))
+        options(["which part of the body is it for?", "worn where?"], WORN[f["part"]], some(g, [w for w in WORN.values() if w != WORN[f["part"]]], 3))
         code = lambda: f"{chr(97 + int(g.integers(len(studio.photos))) // 26)} {chr(97 + int(g.integers(26)))}"
         options(["under which code is the photo kept?", "code of the photo?"], f["code"], [code() for _ in range(3)], 3)
         plain(["code of the photo?", "under which code is it kept?"], f["code"])
