@@ -153,3 +153,13 @@ TEST_CASE("training refuses what does not fit together") {
   check_mentions(train(toy_bank(), {{1, 0, 0}}), "task 1", "1 vectors");
   check_mentions(train(toy_bank(), {{1, 0, 0}, {1, 0}}), "3 numbers", "task 1", "found 2");
 }
+
+TEST_CASE("a loss that is not finite says how large the task vectors are") {
+  B backend;
+  Cvae<B> cvae(backend, toy_config(), Random(1));
+  Tape<B> tape(backend);
+  const std::vector<std::vector<double>> large{{1e5, 0, 1e5}, {0, -2e5, 1e5}};
+  check_mentions(
+      error_of([&] { train_cvae<B>(cvae, tape, toy_bank(), large, {.steps = 4}, Random(1)); }),
+      "CVAE", "step 0", "up to 200000");
+}

@@ -33,6 +33,15 @@ struct CvaeLoss {
   double divergence = 0;
 };
 
+/// The largest magnitude in some vectors.
+inline double largest(std::span<const std::vector<double>> vectors) {
+  double most = 0;
+  for (const auto& v : vectors) {
+    for (const double x : v) most = std::max(most, std::abs(x));
+  }
+  return most;
+}
+
 /// Trains with AdamW on the bank's checkpoints, each given the vector of its task
 /// (`task_vectors[task]`), and returns every step's loss. The result depends on `random`, the bank
 /// and the options alone. `listener(step, loss)` hears of each step. Throws `Error` where bank,
@@ -95,8 +104,11 @@ std::vector<CvaeLoss> train_cvae(Cvae<B>& cvae, Tape<B>& tape, const CheckpointB
       return static_cast<double>(value);
     };
     history.push_back({number(loss.total), number(loss.reconstruction), number(loss.divergence)});
-    expect(std::isfinite(history.back().total), "CVAE: the loss of step {} is {}; learning rate {}",
-           step, history.back().total, rate(step));
+    expect(
+        std::isfinite(history.back().total),
+        "CVAE: the loss of step {} is {}; learning rate {}, task vectors of up to {} (the encoder "
+        "exponentiates: large ones overflow)",
+        step, history.back().total, rate(step), largest(task_vectors));
     if (listener) listener(step, history.back());
   }
   tape.reset();
