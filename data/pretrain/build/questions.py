@@ -11,11 +11,16 @@ def a_(name):
     return ("an " if name[0] in "aeiou" else "a ") + name
 
 
+def not_shown(g, f, studio):
+    """The name of a drawing that is not in the scene."""
+    return choice(g, [n for n in (studio.name(g) for _ in range(8)) if n not in f["names"]] or ["moai"])
+
+
 # ---------------------------------------------------------------- align: whole sentences
 def align(g, kind, f, studio):
     q = []
     say = lambda ask, answer: q.append((choice(g, ask) if isinstance(ask, list) else ask, answer))
-    absent = lambda: choice(g, [n for n in (studio.name(g) for _ in range(8)) if n not in f["names"]] or ["moai"])
+    absent = lambda: not_shown(g, f, studio)
     tell = ["describe the image.", "tell what you see.", "caption this.", "put the scene into words."]
 
     if kind == "single":
@@ -155,7 +160,7 @@ def instruct(g, kind, f, studio):
     def spot(thing, answer):
         ask([x.format(thing) for x in AS_YES[0]], YES, "yes" if answer else "no")
 
-    absent = lambda: choice(g, [n for n in (studio.name(g) for _ in range(8)) if n not in f["names"]] or ["moai"])
+    absent = lambda: not_shown(g, f, studio)
     if kind == "single":
         n, cls = f["names"][0], studio.named[f["names"][0]][0]
         ask(["name the drawing.", "what is drawn?", "name it.", "what do you call this?", "identify the drawing.", "label the scene."], WORD, n)
@@ -305,7 +310,7 @@ def choose(g, kind, f, studio):
     def plain(forms, answer):
         q.append((f"{choice(g, forms)} {choice(g, ['', '', 'be brief.', 'keep it short.', 'reply in brief.'])}".strip(), answer))
 
-    absent = lambda: choice(g, [n for n in (studio.name(g) for _ in range(8)) if n not in f["names"]] or ["moai"])
+    absent = lambda: not_shown(g, f, studio)
     if kind == "single":
         n = f["names"][0]
         cls = studio.named[n][0]
