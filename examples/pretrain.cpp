@@ -2,12 +2,13 @@
 ///
 ///     pretrain --data data --out data/base/base.safetensors
 ///
-/// Four stages follow each other. `words` trains vision tower and projector to score the words that
+/// Five stages follow each other. `words` trains vision tower and projector to score the words that
 /// are said of a picture (it stands in for a published vision encoder); `align` trains everything
 /// on captions and instructions, with the score of the words beside; `instruct` gives the short
-/// instructions twice the weight at a lower rate; `choose` adds questions with options. The run is
-/// stopped by steps and repeats bit for bit for a seed and a number of steps, whatever the number
-/// of threads. A later stage alone goes on from a checkpoint, to the same bits as the whole run:
+/// instructions twice the weight at a lower rate; `choose` adds questions with options;
+/// `photographs` shows photographs more often, half of these moved. The run is stopped by steps and
+/// repeats bit for bit for a seed and a number of steps, whatever the number of threads. A later
+/// stage alone goes on from a checkpoint, to the same bits as the whole run:
 ///
 ///     pretrain --from choose --start instruct.safetensors --out base.safetensors
 #include <CLI/CLI.hpp>
@@ -33,7 +34,7 @@ using namespace branchlora;
 using study::Backend;
 using Model = model::Multimodal<Backend>;
 
-const std::vector<std::string> stages{"words", "align", "instruct", "choose"};
+const std::vector<std::string> stages{"words", "align", "instruct", "choose", "photographs"};
 
 struct Options {
   std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data";
@@ -43,6 +44,7 @@ struct Options {
   Index align_steps = 18000;
   Index instruct_steps = 5000;
   Index choose_steps = 14000;
+  Index photograph_steps = 7000;
   std::string from = "words";   ///< The first stage to run.
   std::filesystem::path start;  ///< The weights to begin with; empty: drawn from the seed.
   Index images = 16;            ///< A step.
@@ -60,6 +62,7 @@ struct Picture {
   std::vector<model::TokenTurn> turns;
   std::vector<std::int32_t> words;  ///< Of its answers, each once, without function words.
   bool located = false;             ///< An answer has a coordinate: the picture must not move.
+  bool photograph = false;          ///< A question or an answer calls it a photo.
 };
 
 /// The log of the sum of the exponentials of each column over groups of rows: y[i][c] over x rows
@@ -129,8 +132,27 @@ std::set<std::int32_t> function_words(const data::Tokenizer& tokenizer) {
   return stop;
 }
 
-/// The pictures of some sources; `repeats[i]` times those of source i.
-std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<const int> repeats,
+bool is_coordinate(const std::string& word) { return word.size() == 4 && word[1] == '.'; }
+
+/// The picture without the questions for which it must not move.
+Picture movable(Picture p, const data::Tokenizer& tokenizer) {
+  std::erase_if(p.turns, [&](const model::TokenTurn& turn) {
+    return std::ranges::any_of(turn.answer,
+                               [&](std::int32_t t) { return is_coordinate(tokenizer.token(t)); });
+  });
+  p.located = false;
+  return p;
+}
+
+/// What a stage shows: how often the pictures of each source, and how much more often those that
+/// are photographs, half of these times as `movable` ones.
+struct Mix {
+  std::vector<int> repeats;
+  int photographs = 1;
+};
+
+/// The pictures of some sources as a stage shows them.
+std::vector<Picture> pictures(std::span<const Source* const> sources, const Mix& mix,
                               const data::Tokenizer& tokenizer) {
   const auto stop = function_words(tokenizer);
   std::vector<Picture> all;
@@ -143,6 +165,11 @@ std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<
       Picture& p = own[static_cast<std::size_t>(e.image)];
       for (const model::TokenTurn& turn : e.turns) {
         const std::string& first = tokenizer.token(turn.prompt[1]);
+        for (const auto* text : {&turn.prompt, &turn.answer}) {
+          p.photograph = p.photograph || std::ranges::any_of(*text, [&](std::int32_t t) {
+                           return tokenizer.token(t) == "photo";
+                         });
+        }
         const bool about_words = first == "echo" || first == "explain" || first == "key" ||
                                  first == "decide" || first == "can";
         const bool option =
@@ -152,7 +179,7 @@ std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<
                                  [&](std::int32_t t) { return tokenizer.token(t) == "option"; }));
         for (const std::int32_t t : turn.answer) {
           const std::string& word = tokenizer.token(t);
-          const bool coordinate = word.size() == 4 && word[1] == '.';
+          const bool coordinate = is_coordinate(word);
           p.located = p.located || coordinate;
           if (!about_words && !option && !coordinate && !stop.contains(t)) p.words.push_back(t);
         }
@@ -164,7 +191,15 @@ std::vector<Picture> pictures(std::span<const Source* const> sources, std::span<
       p.words.erase(std::unique(p.words.begin(), p.words.end()), p.words.end());
     }
     std::erase_if(own, [](const Picture& p) { return p.turns.empty(); });
-    for (int r = 0; r < repeats[k]; ++r) all.insert(all.end(), own.begin(), own.end());
+    for (int r = 0; r < mix.repeats[k]; ++r) {
+      all.insert(all.end(), own.begin(), own.end());
+      for (const Picture& p : own) {
+        if (!p.photograph) continue;
+        for (int more = 1; more < mix.photographs; ++more) {
+          all.push_back(more % 2 ? movable(p, tokenizer) : p);
+        }
+      }
+    }
   }
   return all;
 }
@@ -288,15 +323,16 @@ void save(const Options& o, const Model& m) {
       {{"format", "pt"},
        {"model", config.dump()},
        {"command",
-        fmt::format("pretrain --seed {}{} --words-steps {} --align-steps {} --instruct-steps {} "
-                    "--choose-steps {} --images {} --turns {} --rate {} --decay {} "
-                    "--words-weight {}",
-                    o.seed,
-                    o.start.empty()
-                        ? ""
-                        : fmt::format(" --from {} --start {}", o.from, o.start.filename().string()),
-                    o.words_steps, o.align_steps, o.instruct_steps, o.choose_steps, o.images,
-                    o.turns, o.rate, o.decay, o.words_weight)}});
+        fmt::format(
+            "pretrain --seed {}{} --words-steps {} --align-steps {} --instruct-steps {} "
+            "--choose-steps {} --photograph-steps {} --images {} --turns {} --rate {} --decay {} "
+            "--words-weight {}",
+            o.seed,
+            o.start.empty()
+                ? ""
+                : fmt::format(" --from {} --start {}", o.from, o.start.filename().string()),
+            o.words_steps, o.align_steps, o.instruct_steps, o.choose_steps, o.photograph_steps,
+            o.images, o.turns, o.rate, o.decay, o.words_weight)}});
 }
 
 int run(const Options& o) {
@@ -325,11 +361,11 @@ int run(const Options& o) {
 
   const std::vector<const Source*> sources{&captions, &align, &instruct, &choose};
   bool started = false;
-  const auto stage = [&](const std::string& name, std::vector<int> repeats, Index steps,
-                         double rate, bool words = false) {
+  const auto stage = [&](const std::string& name, const Mix& mix, Index steps, double rate,
+                         bool words = false) {
     started = started || name == o.from;
     if (!started || steps == 0) return;
-    const auto all = pictures(sources, repeats, tokenizer);
+    const auto all = pictures(sources, mix, tokenizer);
     train(m, tape, all, steps, rate, o, random.fork(name), name.c_str(), words);
     save(o, m);
     if (words) return;
@@ -339,10 +375,11 @@ int run(const Options& o) {
       std::fflush(stdout);
     }
   };
-  stage("words", {1, 1, 1, 0}, o.words_steps, o.rate, true);
-  stage("align", {1, 1, 1, 0}, o.align_steps, o.rate);
-  stage("instruct", {1, 1, 2, 0}, o.instruct_steps, o.rate * 0.5);
-  stage("choose", {1, 1, 1, 4}, o.choose_steps, o.rate);
+  stage("words", {{1, 1, 1, 0}}, o.words_steps, o.rate, true);
+  stage("align", {{1, 1, 1, 0}}, o.align_steps, o.rate);
+  stage("instruct", {{1, 1, 2, 0}}, o.instruct_steps, o.rate * 0.5);
+  stage("choose", {{1, 1, 1, 4}}, o.choose_steps, o.rate);
+  stage("photographs", {{1, 1, 1, 4}, 6}, o.photograph_steps, o.rate);
   return 0;
 }
 
@@ -359,6 +396,7 @@ int main(int argc, char** argv) {
   app.add_option("--align-steps", o.align_steps);
   app.add_option("--instruct-steps", o.instruct_steps);
   app.add_option("--choose-steps", o.choose_steps);
+  app.add_option("--photograph-steps", o.photograph_steps);
   app.add_option("--from", o.from, "First stage to run; a later one than words needs --start")
       ->check(CLI::IsMember(stages));
   app.add_option("--start", o.start, "Checkpoint of the stage before it")->check(CLI::ExistingFile);
