@@ -134,11 +134,17 @@ std::set<std::int32_t> function_words(const data::Tokenizer& tokenizer) {
 
 bool is_coordinate(const std::string& word) { return word.size() == 4 && word[1] == '.'; }
 
+/// Whether a word of a text is one that `wanted(word)` holds for.
+template <class Wanted>
+bool any_word(std::span<const std::int32_t> text, const data::Tokenizer& tokenizer, Wanted wanted) {
+  return std::ranges::any_of(
+      text, wanted, [&](std::int32_t t) -> const std::string& { return tokenizer.token(t); });
+}
+
 /// The picture without the questions for which it must not move.
 Picture movable(Picture p, const data::Tokenizer& tokenizer) {
   std::erase_if(p.turns, [&](const model::TokenTurn& turn) {
-    return std::ranges::any_of(turn.answer,
-                               [&](std::int32_t t) { return is_coordinate(tokenizer.token(t)); });
+    return any_word(turn.answer, tokenizer, is_coordinate);
   });
   p.located = false;
   return p;
@@ -155,6 +161,9 @@ struct Mix {
 std::vector<Picture> pictures(std::span<const Source* const> sources, const Mix& mix,
                               const data::Tokenizer& tokenizer) {
   const auto stop = function_words(tokenizer);
+  const auto says = [&](std::span<const std::int32_t> text, std::string_view word) {
+    return any_word(text, tokenizer, [&](std::string_view w) { return w == word; });
+  };
   std::vector<Picture> all;
   for (std::size_t k = 0; k < sources.size(); ++k) {
     const model::Dataset& set = sources[k]->train;
@@ -165,18 +174,13 @@ std::vector<Picture> pictures(std::span<const Source* const> sources, const Mix&
       Picture& p = own[static_cast<std::size_t>(e.image)];
       for (const model::TokenTurn& turn : e.turns) {
         const std::string& first = tokenizer.token(turn.prompt[1]);
-        for (const auto* text : {&turn.prompt, &turn.answer}) {
-          p.photograph = p.photograph || std::ranges::any_of(*text, [&](std::int32_t t) {
-                           return tokenizer.token(t) == "photo";
-                         });
-        }
+        p.photograph = p.photograph || says(turn.prompt, "photo") || says(turn.answer, "photo");
         const bool about_words = first == "echo" || first == "explain" || first == "key" ||
                                  first == "decide" || first == "can";
         const bool option =
             sources[k]->options &&
             ((turn.answer.size() == 2 && tokenizer.token(turn.answer[0]).size() == 1) ||
-             std::ranges::any_of(turn.prompt,
-                                 [&](std::int32_t t) { return tokenizer.token(t) == "option"; }));
+             says(turn.prompt, "option"));
         for (const std::int32_t t : turn.answer) {
           const std::string& word = tokenizer.token(t);
           const bool coordinate = is_coordinate(word);

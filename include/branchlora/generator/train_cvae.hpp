@@ -34,7 +34,7 @@ struct CvaeLoss {
 };
 
 /// The largest magnitude in some vectors.
-inline double largest(std::span<const std::vector<double>> vectors) {
+inline double largest_magnitude(std::span<const std::vector<double>> vectors) {
   double most = 0;
   for (const auto& v : vectors) {
     for (const double x : v) most = std::max(most, std::abs(x));
@@ -104,11 +104,12 @@ std::vector<CvaeLoss> train_cvae(Cvae<B>& cvae, Tape<B>& tape, const CheckpointB
       return static_cast<double>(value);
     };
     history.push_back({number(loss.total), number(loss.reconstruction), number(loss.divergence)});
-    expect(
-        std::isfinite(history.back().total),
-        "CVAE: the loss of step {} is {}; learning rate {}, task vectors of up to {} (the encoder "
-        "exponentiates: large ones overflow)",
-        step, history.back().total, rate(step), largest(task_vectors));
+    if (!std::isfinite(history.back().total)) {
+      fail(
+          "CVAE: the loss of step {} is {}; learning rate {}, task vectors of up to {} "
+          "(the encoder exponentiates: large ones overflow)",
+          step, history.back().total, rate(step), largest_magnitude(task_vectors));
+    }
     if (listener) listener(step, history.back());
   }
   tape.reset();
