@@ -448,7 +448,8 @@ class AdapterLayer final : public AnyAdapter<B> {
         dlogits = gate_.close(tape, g, dgates, to);
       }
       if constexpr (transformed) du = transform_.backward(tape, g, step.u, du);
-      // A gate of every token writes all of dx; that of a sequence adds to some rows.
+      // A gate of every token writes all of dx, that of a sequence adds to some rows of what is
+      // there.
       if constexpr (!fused && per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
     if constexpr (fused) {
@@ -462,19 +463,8 @@ class AdapterLayer final : public AnyAdapter<B> {
         const auto sink = stack_gradient(a_, V::a_rows);
         backend.skinny_outer(du, step.x.value(), T(1), sink.view, sink.add, chosen_in_trunk(g));
       }
-      const LowRankTerm<T> term{du, trunk(), T(1), chosen_in_trunk(g)};
-      if constexpr (routed && !per_token) {
-        if (step.x.needs_grad()) {
-          const auto dx = tape.gradient(step.x);
-          backend.skinny_axpy(term.u, term.w, term.scale, dx.view, dx.add, term.chosen);
-        }
-        gate_.to_x(tape, g, step.x, dlogits);
-        if (step.base != nullptr && step.x.needs_grad()) {
-          backend.frozen_backward(dy, *step.base, tape.gradient(step.x).view, true);
-        }
-      } else {
-        gradient_of_x(tape, step, term);
-      }
+      gradient_of_x(tape, step, {du, trunk(), T(1), chosen_in_trunk(g)});
+      if constexpr (routed && !per_token) gate_.to_x(tape, g, step.x, dlogits);
     }
   }
 

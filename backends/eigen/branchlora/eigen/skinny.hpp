@@ -301,11 +301,9 @@ void expect_term(const LowRankTerm<T>& term, MatrixView<T> y) {
 template <class T>
 class Update {
  public:
-  /// Prepares for the tokens `first .. first + count` of `y`.
-  void open(const LowRankTerm<T>& term, MatrixView<T> y, Index first, Index count) {
+  /// Prepares for the tokens `first .. first + count`.
+  void open(const LowRankTerm<T>& term, Index first, Index count) {
     term_ = term;
-    y_ = y;
-    first_ = first;
     count_ = count;
     buckets_.sort(term.chosen, first, count, term.w.rows);
     coefficients_.resize(static_cast<std::size_t>(count * term.w.rows));
@@ -318,27 +316,28 @@ class Update {
     }
   }
 
-  /// Does the columns `begin .. end`: adds to what is there, or replaces it.
-  void operator()(Index begin, Index end, bool add) const {
+  /// Does some columns, from `begin` on, of which `y` are these tokens' elements and may be later
+  /// ones' too: adds to what is there, or replaces it.
+  void operator()(MatrixView<T> y, Index begin, bool add) const {
     const bool sparse = !term_.chosen.everything();
-    if (!add && sparse) fill(y_.middle_rows(first_, count_).middle_cols(begin, end - begin), T(0));
+    if (!add && sparse) fill(y.middle_rows(0, count_), T(0));
     const T* c = coefficients_.data();
     for (const Bucket& bucket : buckets_) {
-      const T* const from = term_.w.row(bucket.first_row);
+      const T* const from = term_.w.row(bucket.first_row) + begin;
       for (Index t = 0; t < bucket.count; t += axpy_tokens) {
         with_constant<axpy_tokens>(bucket.count - t, [&](auto tokens) {
           T* into[tokens];
           const T* next[tokens];
           for (int i = 0; i < tokens; ++i) {
-            const Index token = first_ + bucket.tokens[t + i];
-            into[i] = y_.row(token);
-            next[i] = y_.row(std::min(token + axpy_tokens, y_.rows - 1));
+            const Index token = bucket.tokens[t + i];
+            into[i] = y.row(token);
+            next[i] = y.row(std::min(token + axpy_tokens, y.rows - 1));
           }
           const auto body = [&](auto vectors, Index column, Index panels, auto... narrow) {
             axpy<T, tokens, vectors>(c, bucket.rows, from, term_.w.stride, into, next, column,
                                      panels, add || sparse, narrow...);
           };
-          for_panels<T, axpy_vectors>(begin, end, body);
+          for_panels<T, axpy_vectors>(0, y.cols, body);
           c += tokens * bucket.rows;
         });
       }
@@ -352,8 +351,6 @@ class Update {
 
  private:
   LowRankTerm<T> term_;
-  MatrixView<T> y_;
-  Index first_ = 0;
   Index count_ = 0;
   Buckets buckets_;
   std::vector<T> coefficients_;
@@ -433,9 +430,10 @@ void skinny_axpy(MatrixView<const std::type_identity_t<T>> u,
   parallel_blocks(u.rows, tile, threads, [&](Index first, Index last) {
     Update<T>& update = Update<T>::of_thread();
     for (; first < last; first += tile) {
-      update.open(term, y, first, std::min(tile, last - first));
+      update.open(term, first, std::min(tile, last - first));
+      const auto rest = y.middle_rows(first, y.rows - first);
       for (Index begin = 0; begin < w.cols; begin += columns)
-        update(begin, std::min(w.cols, begin + columns), add);
+        update(rest.middle_cols(begin, std::min(columns, w.cols - begin)), begin, add);
     }
   });
 }
