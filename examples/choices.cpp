@@ -17,7 +17,7 @@ int main(int argc, char** argv) {
           study::stream<Default::with<freezing::MostActive<2, activity::SelectionCount>>>(
               "activity::SelectionCount"),
           study::stream<Default::with<exhausted::Grow<8>>>("exhausted::Grow<8>"),
-          study::stream<Default::with<exhausted::ThawLeastActive>>("exhausted::ThawLeastActive"),
+          study::stream<Default::with<exhausted::FrozenOnly>>("exhausted::FrozenOnly"),
           study::stream<Default::with<router::PerTask<router::Linear<per::MeanToken>>>>(
               "per::MeanToken"),
           study::stream<Default::with<router::PerTask<router::Linear<per::Token>>>>("per::Token"),

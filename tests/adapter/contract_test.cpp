@@ -228,21 +228,21 @@ std::vector<Sets> six_tasks() {
 }  // namespace
 
 TEST_CASE("branches over six tasks: frozen ones alone are left from the third on") {
-  CHECK(six_tasks<Branch>() == std::vector<Sets>{{0b1111, 0b1111, 0b1111},
-                                                 {0b1111, 0b1100, 0b1111},
-                                                 {0b1111, 0b0000, 0b1111},
-                                                 {0b1111, 0b0000, 0b1111},
-                                                 {0b1111, 0b0000, 0b1111},
-                                                 {0b1111, 0b0000, 0b1111}});
+  CHECK(six_tasks<BranchFrozenOnly>() == std::vector<Sets>{{0b1111, 0b1111, 0b1111},
+                                                           {0b1111, 0b1100, 0b1111},
+                                                           {0b1111, 0b0000, 0b1111},
+                                                           {0b1111, 0b0000, 0b1111},
+                                                           {0b1111, 0b0000, 0b1111},
+                                                           {0b1111, 0b0000, 0b1111}});
 }
 
 TEST_CASE("branches over six tasks: the least active thaw") {
-  CHECK(six_tasks<BranchThaw>() == std::vector<Sets>{{0b1111, 0b1111, 0b1111},
-                                                     {0b1111, 0b1100, 0b1111},
-                                                     {0b1111, 0b0011, 0b1111},
-                                                     {0b1111, 0b0011, 0b1111},
-                                                     {0b1111, 0b0011, 0b1111},
-                                                     {0b1111, 0b0011, 0b1111}});
+  CHECK(six_tasks<Branch>() == std::vector<Sets>{{0b1111, 0b1111, 0b1111},
+                                                 {0b1111, 0b1100, 0b1111},
+                                                 {0b1111, 0b0011, 0b1111},
+                                                 {0b1111, 0b0011, 0b1111},
+                                                 {0b1111, 0b0011, 0b1111},
+                                                 {0b1111, 0b0011, 0b1111}});
 }
 
 TEST_CASE("branches over six tasks: two new ones, once") {

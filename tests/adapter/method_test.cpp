@@ -21,7 +21,7 @@ Method<B> method() {
 
 TEST_CASE("a method says of a variant what a training loop must know") {
   CHECK(method<Branch>().description == Branch::describe());
-  CHECK(method<Branch>().description != method<BranchThaw>().description);
+  CHECK(method<Branch>().description != method<BranchFrozenOnly>().description);
   const auto facts = [](const Method<B>& m) {
     return std::vector<bool>{m.per_task_router, m.selects, m.uses_keys, m.freezes};
   };

@@ -37,7 +37,7 @@ TEST_CASE("a variant's policies stand by their categories, defaults included") {
   CHECK(table.at("trunk") == "trunk::Shared");
   CHECK(table.at("router") == "router::PerTask<router::Linear<per::FirstToken>>");
   CHECK(table.at("freezing") == "freezing::MostActive<2, activity::MeanWeight>");
-  CHECK(table.at("exhausted") == "exhausted::FrozenOnly");
+  CHECK(table.at("exhausted") == "exhausted::ThawLeastActive");
   CHECK(table.at("router_start") == "router_start::Fresh");
   CHECK(policy_table<Lora<4>>().at("router") == "router::None");
 }

@@ -41,7 +41,7 @@ using BranchSeparate = Branch::with<trunk::Separate>;
 using MoeBalanced = Moe::with<TopK<2>, balance::Switch>;
 using HydraBalanced = Hydra::with<TopK<2>, balance::Switch>;
 using BranchBalanced = Branch::with<balance::Switch, gating::SoftmaxThenTopK>;
-using BranchThaw = Branch::with<exhausted::ThawLeastActive>;
+using BranchFrozenOnly = Branch::with<exhausted::FrozenOnly>;
 using BranchGrow = Branch::with<exhausted::Grow<2>>;
 using BranchTunable = Branch::with<reach::TunableOnly>;
 using BranchFrozenReach = Branch::with<reach::FrozenOnly>;
@@ -67,7 +67,7 @@ using MoaLinear = Moa6::with<router::Linear<per::MeanToken>>;
 #define BRANCHLORA_ALL_VARIANTS                                                                    \
   Lora4, RsLora4, Icm4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse,                 \
       MoeSoftmaxFirst, MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken,                \
-      BranchSeparate, MoeBalanced, HydraBalanced, BranchBalanced, BranchThaw, BranchGrow,          \
+      BranchSeparate, MoeBalanced, HydraBalanced, BranchBalanced, BranchFrozenOnly, BranchGrow,    \
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
       Moa6, MoaLinear
@@ -92,7 +92,7 @@ TYPE_TO_STRING(branchlora::test::BranchSeparate);
 TYPE_TO_STRING(branchlora::test::MoeBalanced);
 TYPE_TO_STRING(branchlora::test::HydraBalanced);
 TYPE_TO_STRING(branchlora::test::BranchBalanced);
-TYPE_TO_STRING(branchlora::test::BranchThaw);
+TYPE_TO_STRING(branchlora::test::BranchFrozenOnly);
 TYPE_TO_STRING(branchlora::test::BranchGrow);
 TYPE_TO_STRING(branchlora::test::BranchTunable);
 TYPE_TO_STRING(branchlora::test::BranchFrozenReach);

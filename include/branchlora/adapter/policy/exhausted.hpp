@@ -10,7 +10,7 @@
 namespace branchlora {
 
 namespace exhausted {
-struct FrozenOnly;
+struct ThawLeastActive;
 }
 
 namespace category {
@@ -29,12 +29,13 @@ concept ExhaustedPolicy = PolicyOf<P, category::Exhausted> &&
 };
 
 namespace category {
-/// What happens when no tunable branch is left. Default: `exhausted::FrozenOnly`.
+/// What happens when no tunable branch is left. Default: `exhausted::ThawLeastActive`, which of the
+/// policies that add nothing to the cost was measured best (docs/results/README.md).
 struct Exhausted {
   template <class P>
   static constexpr bool accepts = ExhaustedPolicy<P>;
   template <class Given>
-  using Default = exhausted::FrozenOnly;
+  using Default = exhausted::ThawLeastActive;
 };
 }  // namespace category
 

@@ -21,8 +21,9 @@ namespace branchlora {
 /// - activity as mean gate weight (`activity::SelectionCount`), K branches frozen for each linear;
 /// - a new router starts anew (`router_start::Copied`) and may choose frozen branches too
 ///   (`reach::TunableOnly`, `reach::FrozenOnly`);
-/// - when all branches are frozen, new tasks use them as they are (`exhausted::ThawLeastActive`,
-///   `exhausted::Grow`): with N = 8 and K = 2 that is from the fifth task on.
+/// - when all branches are frozen, the K that the last task used least train again
+///   (`exhausted::FrozenOnly`, `exhausted::Grow`): with N = 8 and K = 2 that is from the fifth task
+///   on.
 ///
 /// Where every sequence starts with the same token, a causal model gives `per::FirstToken` the same
 /// input each time, and the routing is constant: `per::MeanToken` and `per::Token` are not.
