@@ -114,6 +114,7 @@ TEST_CASE_TEMPLATE("packed products match naive sums at every edge size", S, flo
     check<S>(20, 1031, 40, add);  // more than one block of depth, the last of them odd
     check<S>(343, 30, 33, add);   // more than one block of tokens
     check<S>(3, 512, 32, add);
+    check<S>(183, 1031, 290, add);  // more than one of tokens, depth and columns
   }
 }
 
