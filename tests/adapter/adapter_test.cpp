@@ -102,9 +102,8 @@ TEST_CASE("an adapter describes itself in full, in the order of the categories")
   const std::string expected =
       "Adapter<Rank<16>, Branches<8>, TopK<2>, trunk::Shared, "
       "router::PerTask<router::Linear<per::FirstToken>>, gating::TopKThenSoftmax, "
-      "freezing::MostActive<2, activity::MeanWeight>, reach::All, "
-      "exhausted::ThawLeastActive, router_start::Fresh, selector::NearestKey, balance::None, "
-      "scaling::AlphaOverTotalRank, "
+      "freezing::MostActive<2, activity::MeanWeight>, reach::All, exhausted::ThawLeastActive, "
+      "router_start::Fresh, selector::NearestKey, balance::None, scaling::AlphaOverTotalRank, "
       "init::Gaussian>";
   CHECK(BranchLora<16, 8, 2>::describe() == expected);
   std::ostringstream out;

@@ -13,6 +13,7 @@
 #include "branchlora/core/backend.hpp"
 #include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/eigen/attention.hpp"
+#include "branchlora/eigen/fill_copy.hpp"
 #include "branchlora/eigen/memory.hpp"
 #include "branchlora/eigen/packed_gemm.hpp"
 #include "branchlora/eigen/parallel.hpp"
@@ -50,12 +51,10 @@ class Backend {
   void upload(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
   void download(void* to, const void* from, std::size_t bytes) { std::memmove(to, from, bytes); }
 
-  void fill(MatrixView<T> m, T value) {
-    for (Index i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, value);
-  }
+  void fill(MatrixView<T> m, T value) { eigen::fill(m, value); }
   void copy(MatrixView<const T> from, MatrixView<T> to) {
     expect_shape(to, from.rows, from.cols, "the target of a copy");
-    for (Index i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
+    eigen::copy(from, to);
   }
 
   /// c = alpha op(a) op(b) + beta c.

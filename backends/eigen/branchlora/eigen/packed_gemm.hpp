@@ -9,6 +9,7 @@
 
 #include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/core/matrix.hpp"
+#include "branchlora/eigen/fill_copy.hpp"
 #include "branchlora/eigen/packed_kernel.hpp"
 #include "branchlora/eigen/packed_matrix.hpp"
 #include "branchlora/eigen/parallel.hpp"
@@ -39,21 +40,16 @@ constexpr Index share(Index n, Index parts) {
   return round_up((n + parts - 1) / parts, line<S>);
 }
 
-template <class T>
-void copy(MatrixView<const T> from, MatrixView<T> to) {
-  for (Index i = 0; i < from.rows; ++i) std::copy_n(from.row(i), from.cols, to.row(i));
-}
-
 /// Copies x, or rounds it, to rows `row_step` apart; a pair that is not complete ends with a zero.
 template <Storage S>
 void pack(MatrixView<const Scalar<S>> x, S* to) {
-  for (Index t = 0; t < x.rows; ++t, to += row_step<S>) {
-    if constexpr (std::same_as<S, bfloat16>) {
+  if constexpr (std::same_as<S, bfloat16>) {
+    for (Index t = 0; t < x.rows; ++t, to += row_step<S>) {
       convert(x.row(t), to, x.cols);
       if (x.cols % 2 != 0) to[x.cols] = S{};
-    } else {
-      std::copy_n(x.row(t), x.cols, to);
     }
+  } else {
+    copy(x, MatrixView<S>(to, x.rows, x.cols, row_step<S>));
   }
 }
 
@@ -86,7 +82,7 @@ class Product {
   struct Memory {
     AlignedVector<S> x;  ///< All depths of a block.
     AlignedVector<T> y = AlignedVector<T>(static_cast<std::size_t>(gemm::block * y_step<T>));
-    skinny::Update<T> update;
+    skinny::Update<T>& update = skinny::Update<T>::of_thread();
 
     void reserve(Index depths) {
       const auto size = static_cast<std::size_t>(depths * x_block);
@@ -118,13 +114,13 @@ class Product {
     // What is summed up in several depths is so where it is compact, and then copied.
     const bool apart = depths() > 1;
     const auto part = apart ? MatrixView<T>(memory.y.data(), s.count, s.width, y_step<T>) : target;
-    if (apart && add_) copy<T>(target.middle_rows(0, s.count), part);
+    if (apart && add_) copy(target.middle_rows(0, s.count), part);
     const bool before = has_term(TermOrder::before);
     if (before) memory.update(part, s.edge, add_);
     for (Index d = 0; d < depths(); ++d)
       do_depth(memory, s, d, part, add_ || before || d > 0, apart ? target : MatrixView<T>());
     if (has_term(TermOrder::after)) memory.update(part, s.edge, true);
-    if (apart) copy<T>(part, target.middle_rows(0, s.count));
+    if (apart) copy(part, target.middle_rows(0, s.count));
   }
 
   /// Adds the products of one depth to `part`, which is copied to `target` later, if that is given.
@@ -199,7 +195,7 @@ void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed
   expect_shape(x, x.rows, packed.rows(), "packed product's x");
   expect_shape(y, x.rows, packed.cols(), "packed product's y");
   if (!term.empty()) skinny::expect_term(term, y);
-  if (x.cols == 0 && !add) skinny::fill(y, Scalar<S>(0));
+  if (x.cols == 0 && !add) fill(y, Scalar<S>(0));
   const Product<S> work(x, packed, add, y, term, order);
   if (x.rows >= 2 * tokens * threads) {
     parallel_blocks(x.rows, tokens, threads,

@@ -22,7 +22,7 @@ inline constexpr int tokens = many_registers ? 14 : 6;
 
 /// Elements of a cache line.
 template <class T>
-inline constexpr Index line = 64 / static_cast<Index>(sizeof(T));
+inline constexpr Index line = static_cast<Index>(cache_line / sizeof(T));
 /// Cache lines of a row of the register block.
 template <Storage S>
 inline constexpr int panel_lines = static_cast<int>((panel<S> + line<Scalar<S>> - 1) /

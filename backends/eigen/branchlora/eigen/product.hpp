@@ -10,6 +10,7 @@
 
 #include "branchlora/core/backend.hpp"
 #include "branchlora/eigen/eigen.hpp"
+#include "branchlora/eigen/fill_copy.hpp"
 
 namespace branchlora::eigen {
 
@@ -50,9 +51,7 @@ template <class T>
 void product(Op op_a, Op op_b, std::type_identity_t<T> alpha,
              MatrixView<const std::type_identity_t<T>> a,
              MatrixView<const std::type_identity_t<T>> b, MatrixView<T> c, bool add) {
-  if (!add) {
-    for (Index i = 0; i < c.rows; ++i) std::fill_n(c.row(i), c.cols, T(0));
-  }
+  if (!add) fill(c, T(0));
   const Index depth = op_a == Op::none ? a.cols : a.rows;
   if (c.empty() || depth == 0) return;
   // Eigen's kernel is column-major: c^T = op(b)^T op(a)^T, all of them read as they lie.

@@ -15,6 +15,7 @@
 #include "branchlora/core/chosen.hpp"
 #include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/core/matrix.hpp"
+#include "branchlora/eigen/fill_copy.hpp"
 #include "branchlora/eigen/parallel.hpp"
 #include "branchlora/eigen/simd.hpp"
 
@@ -282,11 +283,6 @@ inline void expect_chosen(const Chosen& chosen, Index rows) {
                                  chosen.k <= rows / chosen.block),
          "skinny product: a choice of {} blocks of {} rows does not fit a factor of {} rows",
          chosen.k, chosen.block, rows);
-}
-
-template <class T>
-void fill(MatrixView<T> m, T value) {
-  for (Index i = 0; i < m.rows; ++i) std::fill_n(m.row(i), m.cols, value);
 }
 
 template <class T>
