@@ -9,13 +9,14 @@
 #include "branchlora/core/buffer.hpp"         // a matrix that owns its memory
 #include "branchlora/core/chosen.hpp"         // which blocks of a factor each token uses
 #include "branchlora/core/error.hpp"          // the one error type
-#include "branchlora/core/fused.hpp"          // pairs of primitives that may be done at once
+#include "branchlora/core/fused.hpp"          // primitives that may be done at once
 #include "branchlora/core/hash.hpp"           // a short name for bytes
 #include "branchlora/core/host_device.hpp"    // the mark of functions for host and device
 #include "branchlora/core/low_rank_term.hpp"  // a product of low rank that is added to another
 #include "branchlora/core/math.hpp"           // exp, sigmoid, erf of per-element bodies
 #include "branchlora/core/matrix.hpp"         // row-major views
 #include "branchlora/core/random.hpp"         // counter-based random numbers
+#include "branchlora/core/row_work.hpp"       // work that a product takes along
 #include "branchlora/core/sequences.hpp"      // batches without padding
 #include "branchlora/core/to_host.hpp"        // a matrix out of backend memory
 #include "branchlora/core/version.hpp"        // the library's version

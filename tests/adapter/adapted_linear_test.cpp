@@ -21,10 +21,11 @@ namespace {
 
 using B = eigen::Backend<float>;
 
-constexpr Index tokens = 40;
-constexpr Index in = 70;
-constexpr Index out = 45;
-constexpr std::array<Index, 3> lengths{12, 1, 27};
+// More than one block of the packed product in each direction.
+constexpr Index tokens = 303;
+constexpr Index in = 290;
+constexpr Index out = 275;
+constexpr std::array<Index, 3> lengths{112, 1, 190};
 
 /// Hands `dy` to y as its gradient.
 struct Seed {
@@ -54,7 +55,8 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 /// One step of a layer with an adapter of variant V. `apart` makes the base's product first, an
 /// operation of its own. The input has a gradient from elsewhere under `shared`.
 template <class V>
-Step step(bool apart, bool shared, double dropout, int threads) {
+Step step(bool apart, bool shared, double dropout, int threads,
+          const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
   B backend(threads);
   ParameterSet<B> parameters(backend);
   AdaptedLinear<B> linear(parameters, "layer", in, out);
@@ -65,6 +67,7 @@ Step step(bool apart, bool shared, double dropout, int threads) {
   hyper.dropout = dropout;
   linear.attach(method_of<B, V>(), hyper, random);
   linear.adapter()->begin_task(0);
+  if (tasks[0] > 0) linear.adapter()->begin_task(1);
   auto& x = parameters.add("x", tokens, in);
   auto& dy = parameters.add("dy", tokens, out);
   auto& dx = parameters.add("dx", tokens, in);
@@ -73,7 +76,6 @@ Step step(bool apart, bool shared, double dropout, int threads) {
   }
   Sequences sequences;
   for (const Index length : lengths) sequences.push(length);
-  const std::vector<std::int32_t> tasks(3, 0);
   const Routing routing{.sequences = &sequences, .tasks = tasks};
 
   Tape<B> tape(backend);
@@ -100,11 +102,15 @@ Step step(bool apart, bool shared, double dropout, int threads) {
 using Dense = MoeLora<4, 8>;
 using Sparse = MoeLora<4, 8>::with<TopK<2>>;
 using Shared = MoeLora<4, 8>::with<trunk::Shared, TopK<2>>;
+using Balanced = Shared::with<balance::Switch>;
+using SparseBalanced = Sparse::with<balance::Switch>;
+using ByToken = BranchLora<4, 8, 2>::with<router::PerTask<router::Linear<per::Token>>>;
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("the adapter takes the frozen product along, to the same bits", V, Lora<8>,
-                   Dense, Sparse, Shared, BranchLora<4, 8, 2>) {
+                   Dense, Sparse, Shared, Balanced, SparseBalanced, ByToken, BranchLora<4, 8, 2>) {
+  constexpr bool of_sequences = V::Granularity::per_sequence && V::per_task_router;
   for (const bool shared : {false, true}) {
     for (const double dropout : {0.0, 0.1}) {
       const Step apart = step<V>(true, shared, dropout, 1);
@@ -113,11 +119,25 @@ TEST_CASE_TEMPLATE("the adapter takes the frozen product along, to the same bits
       const Step alone = step<V>(false, shared, dropout, 1);
       CHECK(same_bits(alone.rest, apart.rest));
       // Dropout sends the adapter an input of its own, so the product is made apart all the same.
-      if (!V::per_task_router || dropout > 0) CHECK(same_bits(alone.dx, apart.dx));
+      if (!of_sequences || dropout > 0) CHECK(same_bits(alone.dx, apart.dx));
       const Step threads = step<V>(false, shared, dropout, 3);
       CHECK(same_bits(threads.rest, alone.rest));
       CHECK(same_bits(threads.dx, alone.dx));
     }
+  }
+}
+
+TEST_CASE_TEMPLATE("so it does where sequences have routers of their own", V, ByToken,
+                   BranchLora<4, 8, 2>) {
+  const std::vector<std::int32_t> tasks{1, 0, 1};
+  for (const bool shared : {false, true}) {
+    const Step apart = step<V>(true, shared, 0.0, 1, tasks);
+    const Step alone = step<V>(false, shared, 0.0, 1, tasks);
+    CHECK(same_bits(alone.rest, apart.rest));
+    if (!V::Granularity::per_sequence) CHECK(same_bits(alone.dx, apart.dx));
+    const Step threads = step<V>(false, shared, 0.0, 3, tasks);
+    CHECK(same_bits(threads.rest, alone.rest));
+    CHECK(same_bits(threads.dx, alone.dx));
   }
 }
 

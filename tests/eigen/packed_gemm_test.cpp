@@ -16,12 +16,14 @@ namespace {
 using branchlora::Chosen;
 using branchlora::Index;
 using branchlora::LowRankTerm;
+using branchlora::LowRankTerms;
 using branchlora::MatrixView;
 using branchlora::eigen::bfloat16;
 using branchlora::eigen::multiply;
 using branchlora::eigen::PackedMatrix;
 using branchlora::eigen::skinny_axpy;
 using branchlora::eigen::TermOrder;
+using branchlora::eigen::TokenWork;
 using branchlora::eigen::gemm::Scalar;
 
 /// Rows lie two further apart than they are long.
@@ -177,12 +179,61 @@ TEST_CASE_TEMPLATE("a term of low rank changes a product as skinny_axpy would, b
         multiply(x.read(), packed, true, before.view(), 1);
         for (const int threads : {1, 2, 3}) {
           Matrix<T> y = start;
-          multiply(x.read(), packed, add, y.view(), threads, term);
+          multiply(x.read(), packed, add, y.view(), threads, LowRankTerms<T>{term});
           CHECK(y.same_bits(after));
           Matrix<T> z = start;
-          multiply(x.read(), packed, add, z.view(), threads, term, TermOrder::before);
+          multiply(x.read(), packed, add, z.view(), threads, LowRankTerms<T>{term},
+                   TermOrder::before);
           CHECK(z.same_bits(before));
         }
+      }
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("work on tokens is done before their terms are read, once, and in order", S,
+                   float, double, bfloat16) {
+  using T = Scalar<S>;
+  std::mt19937 engine(15);
+  constexpr Index rank = 3;
+  for (const auto& [tokens, k, n] :
+       {std::tuple<Index, Index, Index>{1, 5, 7},
+        {40, 600, 700},
+        {500, 30, 300},       // more than four blocks of tokens
+        {300, 1031, 530}}) {  // more than one block of depth and of columns too
+    CAPTURE(tokens);
+    const Matrix<T> x(tokens, k, engine);
+    const PackedMatrix<S> packed(Matrix<T>(k, n, engine).read());
+    const Matrix<T> made(tokens, rank, engine);
+    const Matrix<T> w(rank, n, engine);
+    for (const TermOrder order : {TermOrder::before, TermOrder::after}) {
+      Matrix<T> expected(tokens, n, T(0));
+      multiply(x.read(), packed, false, expected.view(), 1,
+               LowRankTerms<T>{LowRankTerm<T>{made.read(), w.read(), T(0.75)}}, order);
+      for (const int threads : {1, 2, 3}) {
+        Matrix<T> u(tokens, rank, std::numeric_limits<T>::quiet_NaN());
+        std::vector<int> times(static_cast<std::size_t>(tokens), 0);
+        Index next = 0;
+        bool in_order = true;
+        const TokenWork<T> work{[&](Index first, Index count) {
+                                  if (threads == 1) {
+                                    in_order = in_order && first == next &&
+                                               first % TokenWork<T>::tile == 0;
+                                    next = first + count;
+                                  }
+                                  for (Index t = first; t < first + count; ++t) {
+                                    ++times[static_cast<std::size_t>(t)];
+                                    for (Index j = 0; j < rank; ++j)
+                                      u.view()(t, j) = made.read()(t, j);
+                                  }
+                                },
+                                {x.read(), made.read()}};
+        Matrix<T> y(tokens, n, T(0));
+        multiply(x.read(), packed, false, y.view(), threads,
+                 LowRankTerms<T>{LowRankTerm<T>{u.read(), w.read(), T(0.75)}}, order, work);
+        CHECK(y.same_bits(expected));
+        CHECK(times == std::vector<int>(static_cast<std::size_t>(tokens), 1));
+        CHECK(in_order);
       }
     }
   }
@@ -202,7 +253,8 @@ TEST_CASE("empty products and shapes that disagree") {
   CHECK_THROWS_AS(multiply(x.read(), PackedMatrix<float>(b.read()), false, y.view(), 1),
                   branchlora::Error);
   const Matrix<float> u(3, 2, engine);
-  CHECK_THROWS_AS(multiply(x.read(), none, false, y.view(), 1, {u.read(), b.read(), 1.0F}),
+  CHECK_THROWS_AS(multiply(x.read(), none, false, y.view(), 1,
+                           LowRankTerms<float>{LowRankTerm<float>{u.read(), b.read(), 1.0F}}),
                   branchlora::Error);
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/eigen/low_rank_update.hpp"
 #include "branchlora/eigen/parallel.hpp"
 
 namespace {
@@ -21,7 +22,6 @@ using branchlora::Index;
 using branchlora::MatrixView;
 using branchlora::eigen::parallel_blocks;
 using branchlora::eigen::skinny_axpy;
-using branchlora::eigen::skinny_backward;
 using branchlora::eigen::skinny_dot;
 using branchlora::eigen::skinny_outer;
 
@@ -259,34 +259,6 @@ TEST_CASE_TEMPLATE("skinny products do not depend on the number of threads, bit 
       CHECK(u.same_bits(u2));
       CHECK(y.same_bits(y2));
       CHECK(g.same_bits(g2));
-    }
-  }
-}
-
-TEST_CASE_TEMPLATE("the way back in one pass gives the bits of its two products", T, float,
-                   double) {
-  const Index rows = 12;
-  for (const auto& [tokens, d] : {std::pair<Index, Index>{205, 1037}, {7, 20}, {0, 20}}) {
-    const auto table = random_table(tokens, 3, 2, 5);
-    const auto dy = Padded<T>::random(tokens, d, 1);
-    const auto w = Padded<T>::random(rows, d, 2);
-    const auto z = Padded<T>::random(tokens, rows, 3);
-    for (const Chosen chosen : {Chosen{}, Chosen{table.data(), 2, 4}}) {
-      for (const bool add : {false, true}) {
-        auto dz = Padded<T>(tokens, rows);
-        auto g = Padded<T>::random(rows, d, 4);
-        auto dz2 = dz;
-        const auto g2 = g;
-        skinny_dot(dy.read(), w.read(), T(0.3), dz.view(), false, chosen, 1);
-        skinny_outer(z.read(), dy.read(), T(0.3), g.view(), add, chosen, 1);
-        for (const int threads : {1, 3}) {
-          auto again = g2;
-          skinny_backward(dy.read(), w.read(), T(0.3), dz2.view(), z.read(), again.view(), add,
-                          chosen, threads);
-          CHECK(dz.same_bits(dz2));
-          CHECK(g.same_bits(again));
-        }
-      }
     }
   }
 }

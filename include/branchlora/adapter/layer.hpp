@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <utility>
@@ -62,10 +63,12 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// Whether branch t belongs to task t.
   static constexpr bool own_branches = requires { V::Freezing::own_branch; };
   using Mix = mix::BranchMix<shared, rank, capacity, top_k>;
-  /// Whether a token can be mixed as soon as its gates are known, and its gates' gradient be taken
-  /// at once: u waits for no choice, and nothing stands between.
-  static constexpr bool at_once =
-      (requires { Gate::mixes; }) && (shared || !sparse) && !transformed;
+  /// Whether the gates are of tokens and can be made some tokens at a time.
+  static constexpr bool gates_by_rows = requires { requires Gate::by_rows; };
+  /// Whether a token is mixed as soon as its gates are known: u waits for no choice.
+  static constexpr bool at_once = gates_by_rows && (shared || !sparse) && !transformed;
+  /// Whether the way back through them can be gone so too.
+  static constexpr bool closes_by_rows = gates_by_rows && requires { requires !Gate::late; };
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
   /// trainable. Per-task routers come with `begin_task`.
@@ -209,10 +212,10 @@ class AdapterLayer final : public AnyAdapter<B> {
       sequences.push(V::a_rows);
       const auto tasks = std::array{static_cast<std::int32_t>(task)};
       const Routing routing{.sequences = &sequences, .tasks = tasks};
-      const auto g = gate_.open(tape, tape.constant(trunk()), routing, {});
+      const auto g = gate_.open(tape, tape.constant(trunk()), routing);
       if constexpr (transformed) u = transform_.forward(tape, g, u);
       const auto z = tape.scratch(V::a_rows, V::b_rows);
-      for_tokens(backend, g, Mixing{u, z});
+      for_tokens(backend, g, 0, V::a_rows, Mixing{u, z});
       const auto down = tape.scratch(V::b_rows, weight.cols);
       backend.gemm(Op::transpose, Op::none, T(1), z, trunk(), T(0), down);
       backend.gemm(Op::transpose, Op::none, scale_, up(), down, T(1), weight);
@@ -317,34 +320,36 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// y + s B mix(A x), with y already made, or still to be made: the product of x and `base`.
   Var<T> add_to(Tape<B>& tape, Var<T> x, Var<T> y, const typename B::FrozenWeight* base,
                 const Routing& routing) {
-    Step step{this, x, y, {}, {}, {}, {}, {}, base};
     auto& backend = tape.backend();
     const MatrixView<const T> xv = x.value();
-    const auto down = tape.scratch(x.rows(), V::a_rows + (fused ? capacity : 0));
-    step.u = down.middle_cols(0, V::a_rows);
-    step.v = step.u;
-    if constexpr (!routed) {
-      backend.skinny_dot(xv, trunk(), T(1), step.u, false, Chosen{});
-      step.z = step.u;
-    } else if constexpr (at_once) {
-      step.z = tape.scratch(x.rows(), V::b_rows);
-      backend.skinny_dot(xv, fused ? trunk_and_router() : trunk(), T(1), down, false, Chosen{});
-      step.gates =
-          open(tape, x, routing, fused ? down.middle_cols(V::a_rows, capacity) : MatrixView<T>{},
-               Mixing{step.u, step.z});
-    } else {
-      step.z = tape.scratch(x.rows(), V::b_rows);
-      step.gates = open(tape, x, routing, {});
-      backend.skinny_dot(xv, trunk(), T(1), step.u, false, chosen_in_trunk(step.gates));
-      if constexpr (transformed) step.v = transform_.forward(tape, step.gates, step.u);
-      for_tokens(backend, step.gates, Mixing{step.v, step.z});
+    const Index tokens = xv.rows;
+    Step step{this, x, y, {}, {}, {}, {}, {}, {}, base};
+    step.down = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
+    step.u = step.v = step.z = step.down.middle_cols(0, V::a_rows);
+    if constexpr (routed) {
+      step.z = tape.scratch(tokens, V::b_rows);
+      step.gates = open(tape, step, routing);
     }
-    const LowRankTerm<T> term{step.z, up(), scale_, chosen_in_up(step.gates)};
+    const auto rows = [this, &step](B& some, Index first, Index count) {
+      this->rows_down(some, step, first, count);
+      if constexpr (routed && !at_once) this->mix_rows(some, step, first, count);
+    };
+    RowWork<B> work{std::cref(rows), {}, {xv}};
+    if constexpr (transformed) {
+      rows_down(backend, step, 0, tokens);
+      step.v = transform_.forward(tape, step.gates, step.u);
+      mix_rows(backend, step, 0, tokens);
+      work = {};
+    }
+    const LowRankTerms<T> terms{LowRankTerm<T>{step.z, up(), scale_, chosen_in_up(step.gates)}};
     if (base != nullptr) {
-      fused::frozen_forward(backend, xv, *base, y.value(), term);
+      fused::frozen_forward(backend, xv, *base, y.value(), terms, work);
     } else {
-      backend.skinny_axpy(term.u, term.w, term.scale, y.value(), true, term.chosen);
+      fused::do_work(backend, work, tokens);
+      fused::add_terms(backend, terms, y.value(), true);
     }
+    if constexpr (gates_by_rows) gate_.end_open(tape, step.gates, routing);
+    if (routed && routing.observe) observe(backend, step.gates);
     bool trained = x.needs_grad();
     if (tape.recording()) {
       trained = trained || any_trainable(a_) || any_trainable(b_) || gate_.trains();
@@ -353,20 +358,6 @@ class AdapterLayer final : public AnyAdapter<B> {
     step.out.node()->needs_grad = tape.recording() && (trained || y.needs_grad());
     tape.record(step.out, step);
     return step.out;
-  }
-
-  template <class... Then>
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits,
-                  Then... then) {
-    expect_sequences(routing, x.rows(), name_);
-    if (V::per_task_router || (V::labelled && routing.supervise)) {
-      expect(std::ssize(routing.tasks) == routing.sequences->count(),
-             "{}: expected a task for each of {} sequences, found {}", name_,
-             routing.sequences->count(), routing.tasks.size());
-    }
-    const BatchGates g = gate_.open(tape, x, routing, logits, then...);
-    if (routing.observe) observe(tape.backend(), g);
-    return g;
   }
 
   // What follows is public because nvcc takes no body from a private function.
@@ -392,22 +383,40 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
   };
 
-  /// Does so for every token.
+  /// Does so for the tokens `first .. first + count`.
   template <class What>
-  static void for_tokens(B& backend, const Gates<T, top_k>& g, What what) {
-    backend.for_each(what.u.rows, [=] BRANCHLORA_BODY(Index t) { what(g, t); });
+  static void for_tokens(B& backend, const Gates<T, top_k>& g, Index first, Index count,
+                         What what) {
+    backend.for_each(count, [=] BRANCHLORA_BODY(Index i) { what(g, first + i); });
   }
 
   /// What the way back needs.
   struct Step {
     AdapterLayer* layer;
     Var<T> x, y, out;
+    MatrixView<T> down;  ///< u, and the logits of gates where router and trunk are one matrix.
     MatrixView<T> u, v, z;
     BatchGates gates;
     const typename B::FrozenWeight* base;  ///< If y is made here: what x is multiplied by.
 
     void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
   };
+
+  /// The gates of a batch, or the memory for those of tokens.
+  BatchGates open(Tape<B>& tape, const Step& step, const Routing& routing) {
+    expect_sequences(routing, step.x.rows(), name_);
+    if (V::per_task_router || (V::labelled && routing.supervise)) {
+      expect(std::ssize(routing.tasks) == routing.sequences->count(),
+             "{}: expected a task for each of {} sequences, found {}", name_,
+             routing.sequences->count(), routing.tasks.size());
+    }
+    if constexpr (gates_by_rows) {
+      return gate_.begin_open(tape, step.x, routing,
+                              fused ? step.down.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+    } else {
+      return gate_.open(tape, step.x, routing);
+    }
+  }
 
   void observe(B& backend, const BatchGates& g) {
     for (Index b = 0; b < capacity; ++b) {
@@ -419,53 +428,136 @@ class AdapterLayer final : public AnyAdapter<B> {
     observed_ += g.weights.rows;
   }
 
+  /// What is made on the way back, and where the gradients of B and A go, if they do.
+  struct Back {
+    MatrixView<const T> dy;
+    MatrixView<T> dz, ddown, du, dgates, dlogits;
+    GradientSink<T> to_b, to_a;
+  };
+
   void backward(Tape<B>& tape, const Step& step) {
     auto& backend = tape.backend();
     tape.share_gradient(step.out, step.y);
-    const MatrixView<const T> dy = step.out.grad();
-    const Index tokens = dy.rows;
-    const BatchGates& g = step.gates;
-    const auto dz = tape.scratch(tokens, V::b_rows);
-    if (any_trainable(b_)) {
-      const auto sink = stack_gradient(b_, V::b_rows);
-      fused::skinny_backward(backend, dy, MatrixView<const T>(up()), scale_, dz,
-                             MatrixView<const T>(step.z), sink.view, sink.add, chosen_in_up(g));
-    } else {
-      backend.skinny_dot(dy, up(), scale_, dz, false, chosen_in_up(g));
+    const Index tokens = step.out.rows();
+    Back back{step.out.grad(), tape.scratch(tokens, V::b_rows), {}, {}, {}, {}, {}, {}};
+    back.ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
+    back.du = routed ? back.ddown.middle_cols(0, V::a_rows) : back.dz;
+    if (any_trainable(b_)) back.to_b = stack_gradient(b_, V::b_rows);
+    if (any_trainable(a_) || (fused && gate_.trains())) {
+      back.to_a = stack_gradient(a_, back.ddown.cols);
     }
-    const auto ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
-    auto du = routed ? ddown.middle_cols(0, V::a_rows) : dz;
-    [[maybe_unused]] MatrixView<T> dlogits;
-    if constexpr (routed) {
-      const auto dgates = tape.scratch(tokens, capacity);
-      const Unmixing unmixing{step.v, dz, du, dgates};
-      const auto to = fused ? ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{};
-      if constexpr (at_once) {
-        dlogits = gate_.close(tape, g, dgates, to, unmixing);
-      } else {
-        backend.fill(dgates, T(0));
-        for_tokens(backend, g, unmixing);
-        dlogits = gate_.close(tape, g, dgates, to);
+    if constexpr (routed) back.dgates = tape.scratch(tokens, capacity);
+    MatrixView<const T> router;
+    if constexpr (closes_by_rows) {
+      back.dlogits = gate_.begin_close(
+          tape, step.gates, fused ? back.ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+      if constexpr (!fused) router = gate_.only_router(step.gates);
+    } else if constexpr (routed) {
+      backend.fill(back.dgates, T(0));
+    }
+    const bool router_along = closes_by_rows && !fused && !router.empty();
+
+    // From dy to the gradients of u and, where gates are of tokens, of their logits; then on to x.
+    const auto to_u = [this, &step, &back](B& some, Index first, Index count) {
+      this->rows_up(some, step, back, first, count);
+    };
+    const auto sum_b = [this, &step, &back](B& some, Index first, Index count) {
+      this->sum_up(some, step, back, first, count);
+    };
+    const auto sum_a = [this, &step, &back, router_along](B& some, Index first, Index count) {
+      this->sum_down(some, step, back, first, count);
+      if constexpr (closes_by_rows) {
+        if (router_along) gate_.sum_rows(some, step.gates, back.dlogits, first, count);
       }
-      if constexpr (transformed) du = transform_.backward(tape, g, step.u, du);
-      // A gate of every token writes all of dx, that of a sequence adds to some rows of what is
-      // there.
-      if constexpr (!fused && per_token) gate_.to_x(tape, g, step.x, dlogits);
+    };
+    const auto sum_both = [&sum_a, &sum_b](B& some, Index first, Index count) {
+      sum_b(some, first, count);
+      sum_a(some, first, count);
+    };
+    RowWork<B> work{std::cref(to_u), std::cref(sum_both), {back.dy, step.x.value()}};
+    // All gates are closed before x is reached if they are of tokens and belong together.
+    constexpr bool closes_first = routed && per_token && !closes_by_rows;
+    if (transformed || closes_first || (closes_by_rows && !fused && !router_along)) {
+      fused::do_work(backend, {std::cref(to_u), std::cref(sum_b), {back.dy}}, tokens);
+      if constexpr (closes_first) {
+        back.dlogits =
+            gate_.close(tape, step.gates, back.dgates,
+                        fused ? back.ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+      } else if constexpr (closes_by_rows) {
+        gate_.sum_rows(backend, step.gates, back.dlogits, 0, tokens);
+      }
+      if constexpr (routed && per_token && !fused) {
+        gate_.to_x(tape, step.gates, step.x, back.dlogits);
+      }
+      if constexpr (transformed) {
+        back.du = transform_.backward(tape, step.gates, step.u, back.du);
+      }
+      work = {{}, std::cref(sum_a), {step.x.value()}};
     }
+    LowRankTerms<T> terms;
     if constexpr (fused) {
-      if (any_trainable(a_) || gate_.trains()) {
-        const auto sink = stack_gradient(a_, V::a_rows + capacity);
-        backend.skinny_outer(ddown, step.x.value(), T(1), sink.view, sink.add, Chosen{});
-      }
-      gradient_of_x(tape, step, {ddown, trunk_and_router(), T(1), {}});
+      terms[0] = {back.ddown, trunk_and_router(), T(1), {}};
     } else {
-      if (any_trainable(a_)) {
-        const auto sink = stack_gradient(a_, V::a_rows);
-        backend.skinny_outer(du, step.x.value(), T(1), sink.view, sink.add, chosen_in_trunk(g));
-      }
-      gradient_of_x(tape, step, {du, trunk(), T(1), chosen_in_trunk(g)});
-      if constexpr (routed && !per_token) gate_.to_x(tape, g, step.x, dlogits);
+      terms[0] = {back.du, trunk(), T(1), chosen_in_trunk(step.gates)};
+      if (router_along) terms[1] = {back.dlogits, router, T(1), {}};
     }
+    gradient_of_x(tape, step, terms, work);
+    if constexpr (routed && !per_token) {
+      // The gate of a sequence adds to some rows of what is there.
+      const auto dlogits = gate_.close(tape, step.gates, back.dgates, {});
+      gate_.to_x(tape, step.gates, step.x, dlogits);
+    }
+  }
+
+  /// u of some tokens, and their gates where these are of tokens; z too, if that is `at_once`.
+  void rows_down(B& backend, const Step& step, Index first, Index count) const {
+    const MatrixView<const T> x = step.x.value().middle_rows(first, count);
+    const auto down = step.down.middle_rows(first, count);
+    if constexpr (gates_by_rows && !at_once) {
+      gate_.open_rows(backend, step.gates, first, count);
+    }
+    backend.skinny_dot(x, fused ? trunk_and_router() : trunk(), T(1), down, false,
+                       chosen_in_trunk(step.gates).from(first));
+    if constexpr (at_once) {
+      gate_.open_rows(backend, step.gates, first, count, Mixing{step.u, step.z});
+    }
+  }
+
+  /// z of some tokens.
+  void mix_rows(B& backend, const Step& step, Index first, Index count) const {
+    for_tokens(backend, step.gates, first, count, Mixing{step.v, step.z});
+  }
+
+  /// From dy of some tokens to the gradients of z, u and the gates, and of the logits where that
+  /// takes no other tokens.
+  void rows_up(B& backend, const Step& step, const Back& back, Index first, Index count) const {
+    backend.skinny_dot(back.dy.middle_rows(first, count), up(), scale_,
+                       back.dz.middle_rows(first, count), false,
+                       chosen_in_up(step.gates).from(first));
+    if constexpr (routed) {
+      const Unmixing unmixing{step.v, back.dz, back.du, back.dgates};
+      if constexpr (closes_by_rows) {
+        gate_.close_rows(backend, step.gates, first, count, back.dgates, back.dlogits, unmixing);
+      } else {
+        for_tokens(backend, step.gates, first, count, unmixing);
+      }
+    }
+  }
+
+  /// What some tokens add to the gradient of B.
+  void sum_up(B& backend, const Step& step, const Back& back, Index first, Index count) const {
+    if (back.to_b.view.empty()) return;
+    backend.skinny_outer(step.z.middle_rows(first, count), back.dy.middle_rows(first, count),
+                         scale_, back.to_b.view, back.to_b.add || first > 0,
+                         chosen_in_up(step.gates).from(first));
+  }
+
+  /// What some tokens add to the gradient of A, and of the router that is one matrix with it.
+  void sum_down(B& backend, const Step& step, const Back& back, Index first, Index count) const {
+    if (back.to_a.view.empty()) return;
+    backend.skinny_outer((fused ? back.ddown : back.du).middle_rows(first, count),
+                         step.x.value().middle_rows(first, count), T(1), back.to_a.view,
+                         back.to_a.add || first > 0, chosen_in_trunk(step.gates).from(first));
   }
 
  private:
@@ -476,16 +568,21 @@ class AdapterLayer final : public AnyAdapter<B> {
     return false;
   }
 
-  /// Adds a term to the gradient of x, and what came through the base if that is ours.
-  static void gradient_of_x(Tape<B>& tape, const Step& step, const LowRankTerm<T>& term) {
-    if (!step.x.needs_grad()) return;
+  /// Does `work`, and adds the terms that it makes to the gradient of x, and what came through the
+  /// base if that is ours.
+  static void gradient_of_x(Tape<B>& tape, const Step& step, const LowRankTerms<T>& terms,
+                            const RowWork<B>& work) {
     auto& backend = tape.backend();
-    const auto dx = tape.gradient(step.x);
-    if (step.base != nullptr) {
-      fused::frozen_backward(backend, step.out.grad(), *step.base, dx.view, dx.add, term);
-    } else {
-      backend.skinny_axpy(term.u, term.w, term.scale, dx.view, dx.add, term.chosen);
+    if (step.x.needs_grad() && step.base != nullptr) {
+      const auto dx = tape.gradient(step.x);
+      const MatrixView<const T> dy = step.out.grad();
+      fused::frozen_backward(backend, dy, *step.base, dx.view, dx.add, terms, work);
+      return;
     }
+    fused::do_work(backend, work, step.x.rows());
+    if (!step.x.needs_grad()) return;
+    const auto dx = tape.gradient(step.x);
+    fused::add_terms(backend, terms, dx.view, dx.add);
   }
 
   /// The gradient of a stack of parameters as one matrix of `rows` rows.

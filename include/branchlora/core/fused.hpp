@@ -1,47 +1,59 @@
 /// @file
-/// Pairs of primitives that read or write one large matrix: done at once by a backend that can, and
-/// one after the other by any.
+/// Primitives that read or write one large matrix: done at once by a backend that can, and one
+/// after the other by any.
 #pragma once
 
 #include "branchlora/core/backend.hpp"
 #include "branchlora/core/low_rank_term.hpp"
+#include "branchlora/core/row_work.hpp"
 
 namespace branchlora::fused {
 
-/// y = x w^T + term.
+/// Does `work` on all of `rows` rows.
+template <Backend B>
+void do_work(B& backend, const RowWork<B>& work, Index rows) {
+  if constexpr (requires { backend.do_work(work, rows); }) {
+    backend.do_work(work, rows);
+  } else {
+    if (work.rows) work.rows(backend, 0, rows);
+    if (work.sums) work.sums(backend, 0, rows);
+  }
+}
+
+/// y (+)= terms, those that are not empty.
+template <Backend B, class T = typename B::Scalar>
+void add_terms(B& backend, const LowRankTerms<T>& terms, MatrixView<T> y, bool add) {
+  for (const auto& term : terms) {
+    if (term.empty()) continue;
+    backend.skinny_axpy(term.u, term.w, term.scale, y, add, term.chosen);
+    add = true;
+  }
+}
+
+/// y = x w^T + terms, with what `work` made of each row before.
 template <Backend B, class T = typename B::Scalar>
 void frozen_forward(B& backend, MatrixView<const T> x, const typename B::FrozenWeight& w,
-                    MatrixView<T> y, const LowRankTerm<T>& term) {
-  if constexpr (requires { backend.frozen_forward(x, w, y, term); }) {
-    backend.frozen_forward(x, w, y, term);
+                    MatrixView<T> y, const LowRankTerms<T>& terms, const RowWork<B>& work) {
+  if constexpr (requires { backend.frozen_forward(x, w, y, terms, work); }) {
+    backend.frozen_forward(x, w, y, terms, work);
   } else {
+    do_work(backend, work, x.rows);
     backend.frozen_forward(x, w, y);
-    backend.skinny_axpy(term.u, term.w, term.scale, y, true, term.chosen);
+    add_terms(backend, terms, y, true);
   }
 }
 
-/// dx (+)= term + dy w.
+/// dx (+)= terms + dy w, with what `work` made of each row before. There must be a term.
 template <Backend B, class T = typename B::Scalar>
 void frozen_backward(B& backend, MatrixView<const T> dy, const typename B::FrozenWeight& w,
-                     MatrixView<T> dx, bool add, const LowRankTerm<T>& term) {
-  if constexpr (requires { backend.frozen_backward(dy, w, dx, add, term); }) {
-    backend.frozen_backward(dy, w, dx, add, term);
+                     MatrixView<T> dx, bool add, const LowRankTerms<T>& terms,
+                     const RowWork<B>& work) {
+  if constexpr (requires { backend.frozen_backward(dy, w, dx, add, terms, work); }) {
+    backend.frozen_backward(dy, w, dx, add, terms, work);
   } else {
-    backend.skinny_axpy(term.u, term.w, term.scale, dx, add, term.chosen);
+    do_work(backend, work, dy.rows);
+    add_terms(backend, terms, dx, add);
     backend.frozen_backward(dy, w, dx, true);
-  }
-}
-
-/// The way back through y = scale z w, to z and to w: dz = scale dy w^T and g (+)= scale z^T dy.
-template <Backend B, class T = typename B::Scalar>
-void skinny_backward(B& backend, MatrixView<const T> dy, MatrixView<const T> w, T scale,
-                     MatrixView<T> dz, MatrixView<const T> z, MatrixView<T> g, bool add,
-                     Chosen chosen) {
-  if constexpr (requires { backend.skinny_backward(dy, w, scale, dz, z, g, add, chosen); }) {
-    backend.skinny_backward(dy, w, scale, dz, z, g, add, chosen);
-  } else {
-    backend.skinny_dot(dy, w, scale, dz, false, chosen);
-    backend.skinny_outer(z, dy, scale, g, add, chosen);
   }
 }
 

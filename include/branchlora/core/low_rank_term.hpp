@@ -2,6 +2,8 @@
 /// A product of low rank that is added to another one.
 #pragma once
 
+#include <array>
+
 #include "branchlora/core/chosen.hpp"
 #include "branchlora/core/matrix.hpp"
 
@@ -17,5 +19,9 @@ struct LowRankTerm {
 
   constexpr bool empty() const { return w.rows == 0; }
 };
+
+/// Up to two such matrices, which are added in their order.
+template <class T>
+using LowRankTerms = std::array<LowRankTerm<T>, 2>;
 
 }  // namespace branchlora

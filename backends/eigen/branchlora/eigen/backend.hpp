@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <new>
 #include <span>
@@ -11,9 +12,12 @@
 #include "branchlora/eigen/eigen.hpp"
 
 #include "branchlora/core/backend.hpp"
+#include "branchlora/core/fused.hpp"
 #include "branchlora/core/low_rank_term.hpp"
+#include "branchlora/core/row_work.hpp"
 #include "branchlora/eigen/attention.hpp"
 #include "branchlora/eigen/fill_copy.hpp"
+#include "branchlora/eigen/interleaved.hpp"
 #include "branchlora/eigen/memory.hpp"
 #include "branchlora/eigen/packed_gemm.hpp"
 #include "branchlora/eigen/parallel.hpp"
@@ -143,10 +147,16 @@ class Backend {
     eigen::skinny_outer(u, x, scale, g, add, chosen, threads_);
   }
 
-  /// dz = scale dy w^T and g (+)= scale z^T dy. On one thread dy is read once.
-  void skinny_backward(MatrixView<const T> dy, MatrixView<const T> w, T scale, MatrixView<T> dz,
-                       MatrixView<const T> z, MatrixView<T> g, bool add, Chosen chosen) {
-    eigen::skinny_backward(dy, w, scale, dz, z, g, add, chosen, threads_);
+  /// Does `work` on `n` rows: one thread some rows at a time, so that its parts find them in the
+  /// cache.
+  void do_work(const RowWork<Backend>& work, Index n) {
+    if (threads_ > 1 || n == 0) {
+      if (work.rows) work.rows(*this, 0, n);
+      if (work.sums) work.sums(*this, 0, n);
+      return;
+    }
+    const auto some = [&](Index first, Index count) { do_rows(*this, work, first, count, true); };
+    Interleaved(TokenWork<T>{std::cref(some)}, 0, n).finish(n);
   }
 
   /// `weight` (out x in) must stay alive and unchanged for as long as the result is used, if
@@ -174,26 +184,29 @@ class Backend {
 
   /// y = x w^T.
   void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y) {
-    frozen_forward(x, w, y, {});
+    frozen_forward(x, w, y, {}, {});
   }
-  /// y = x w^T + term.
+  /// y = x w^T + terms.
   void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y,
-                      const LowRankTerm<T>& term) {
-    if (packed(x, w.forward, w.forward16, y, false, term, TermOrder::after)) return;
+                      const LowRankTerms<T>& terms, const RowWork<Backend>& work) {
+    if (packed(x, w.forward, w.forward16, y, false, terms, TermOrder::after, work)) return;
+    do_work(work, x.rows);
     gemm(Op::none, Op::transpose, T(1), x, w.weight, T(0), y);
-    if (!term.empty()) skinny_axpy(term.u, term.w, term.scale, y, true, term.chosen);
+    fused::add_terms(*this, terms, y, true);
   }
 
   /// dx (+)= dy w.
   void frozen_backward(MatrixView<const T> dy, const FrozenWeight& w, MatrixView<T> dx, bool add) {
-    frozen_backward(dy, w, dx, add, {});
+    if (packed(dy, w.backward, w.backward16, dx, add, {}, TermOrder::before, {})) return;
+    gemm(Op::none, Op::none, T(1), dy, w.weight, T(add ? 1 : 0), dx);
   }
-  /// dx (+)= term + dy w.
+  /// dx (+)= terms + dy w. There must be a term.
   void frozen_backward(MatrixView<const T> dy, const FrozenWeight& w, MatrixView<T> dx, bool add,
-                       const LowRankTerm<T>& term) {
-    if (packed(dy, w.backward, w.backward16, dx, add, term, TermOrder::before)) return;
-    if (!term.empty()) skinny_axpy(term.u, term.w, term.scale, dx, add, term.chosen);
-    gemm(Op::none, Op::none, T(1), dy, w.weight, T(add || !term.empty() ? 1 : 0), dx);
+                       const LowRankTerms<T>& terms, const RowWork<Backend>& work) {
+    if (packed(dy, w.backward, w.backward16, dx, add, terms, TermOrder::before, work)) return;
+    do_work(work, dy.rows);
+    fused::add_terms(*this, terms, dx, add);
+    gemm(Op::none, Op::none, T(1), dy, w.weight, T(1), dx);
   }
 
   Index attention_saved(const Sequences& sequences, const AttentionShape& shape) const {
@@ -218,15 +231,32 @@ class Backend {
   }
 
  private:
-  /// Whether one of the packed forms is there, with which the product is then done.
+  static void do_rows(Backend& backend, const RowWork<Backend>& work, Index first, Index count,
+                      bool sums) {
+    if (work.rows) work.rows(backend, first, count);
+    if (sums && work.sums) work.sums(backend, first, count);
+  }
+
+  /// Whether one of the packed forms is there, with which the product is then done. One thread does
+  /// all of the work as it goes, several leave the sums to the end.
   template <class Packed, class Packed16>
   bool packed(MatrixView<const T> x, const Packed& full, const Packed16& rounded, MatrixView<T> y,
-              bool add, const LowRankTerm<T>& term, TermOrder order) {
+              bool add, const LowRankTerms<T>& terms, TermOrder order,
+              const RowWork<Backend>& work) {
+    if (!rounded && !full) return false;
     if constexpr (std::is_same_v<T, float>) {
-      if (rounded) multiply(x, *rounded, add, y, threads_, term, order);
-      if (full) multiply(x, *full, add, y, threads_, term, order);
+      const bool sums = threads_ == 1 && x.rows > 0;
+      const auto some = [&](Index first, Index count) {
+        Backend one;
+        do_rows(one, work, first, count, sums);
+      };
+      TokenWork<T> along;
+      if (work.rows || (sums && work.sums)) along = {std::cref(some), work.reads};
+      if (rounded) multiply(x, *rounded, add, y, threads_, terms, order, along);
+      if (full) multiply(x, *full, add, y, threads_, terms, order, along);
+      if (!sums && work.sums) work.sums(*this, 0, x.rows);
     }
-    return rounded || full;
+    return true;
   }
 
   int threads_ = 1;

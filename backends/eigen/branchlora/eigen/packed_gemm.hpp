@@ -10,22 +10,25 @@
 #include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/eigen/fill_copy.hpp"
+#include "branchlora/eigen/interleaved.hpp"
+#include "branchlora/eigen/low_rank_update.hpp"
 #include "branchlora/eigen/packed_kernel.hpp"
 #include "branchlora/eigen/packed_matrix.hpp"
 #include "branchlora/eigen/parallel.hpp"
-#include "branchlora/eigen/skinny.hpp"
 
 namespace branchlora::eigen {
 
-/// Whether a term of low rank is added to a result before the product is, or after.
+/// Whether terms of low rank are added to a result before the product is, or after.
 enum class TermOrder : std::uint8_t { before, after };
 
 namespace gemm {
 
 /// Tokens of a block of x, of which one depth stays in the second-level cache.
-inline constexpr Index block = 168;
+inline constexpr Index block = 112;
 /// Columns of a block of y, which stays in that cache until it is complete.
 inline constexpr Index strip = 256;
+/// Depths at the end of a strip in which is fetched what is worked on after it.
+inline constexpr Index fetching = 2;
 /// Elements between the rows of a block of y where it is summed up.
 template <class T>
 inline constexpr Index y_step = strip + line<T>;
@@ -53,26 +56,32 @@ void pack(MatrixView<const Scalar<S>> x, S* to) {
   }
 }
 
-/// `y (+)= x P + term` as one thread does it: a block of tokens after the other, of each a strip of
-/// columns after the other, and of each one depth after the other.
+/// `y (+)= x P + terms` as one thread does it: a block of tokens after the other, of each a strip
+/// of columns after the other, and of each one depth after the other. The work on the tokens of a
+/// block is done between the strips of the block before it.
 template <Storage S>
 class Product {
  public:
   using T = Scalar<S>;
 
   Product(MatrixView<const T> x, const PackedMatrix<S>& p, bool add, MatrixView<T> y,
-          const LowRankTerm<T>& term, TermOrder order)
-      : x_(x), p_(&p), add_(add), y_(y), term_(&term), order_(order) {}
+          const LowRankTerms<T>& terms, TermOrder order, const TokenWork<T>& work)
+      : x_(x), p_(&p), add_(add), y_(y), terms_(&terms), order_(order), work_(&work) {}
 
   /// Does the columns `begin .. end` of the rows `first .. last`.
   void operator()(Index first, Index last, Index begin, Index end) const {
     Memory& memory = Memory::of_thread();
     memory.reserve(depths());
+    Interleaved<T> work(*work_, first, last);
     for (; first < last; first += gemm::block) {
       const Index count = std::min(gemm::block, last - first);
-      if (!term_->empty()) memory.update.open(*term_, first, count);
-      for (Index edge = begin; edge < end; edge += strip)
-        do_strip(memory, {first, count, last, begin, end, edge, std::min(strip, end - edge)});
+      work.finish(first + count);
+      if (has_terms()) memory.update.open(*terms_, first, count);
+      for (Index edge = begin; edge < end; edge += strip) {
+        const Strip s{first, count, last, begin, end, edge, std::min(strip, end - edge)};
+        do_strip(memory, s, work);
+        work.finish();
+      }
     }
   }
 
@@ -82,7 +91,7 @@ class Product {
   struct Memory {
     AlignedVector<S> x;  ///< All depths of a block.
     AlignedVector<T> y = AlignedVector<T>(static_cast<std::size_t>(gemm::block * y_step<T>));
-    skinny::Update<T>& update = skinny::Update<T>::of_thread();
+    LowRankUpdate<T> update;
 
     void reserve(Index depths) {
       const auto size = static_cast<std::size_t>(depths * x_block);
@@ -103,29 +112,39 @@ class Product {
 
     bool leads() const { return edge == begin; }
     bool ends() const { return edge + strip >= end; }
+    Index last_of_next() const { return first + count + gemm::block; }
+    /// Strips of the block from this one on.
+    Index left() const { return (end - edge + strip - 1) / strip; }
+    Index tiles() const { return (count + tokens - 1) / tokens; }
+    Index panels() const { return (width + panel<S> - 1) / panel<S>; }
   };
 
   Index depths() const { return (x_.cols + depth<S> - 1) / depth<S>; }
-  bool has_term(TermOrder order) const { return !term_->empty() && order_ == order; }
+  bool has_terms() const {
+    return std::any_of(terms_->begin(), terms_->end(), [](const auto& t) { return !t.empty(); });
+  }
 
-  void do_strip(Memory& memory, const Strip& s) const {
+  void do_strip(Memory& memory, const Strip& s, Interleaved<T>& work) const {
     // Tokens after the block are in sight, to be fetched.
     const auto target = y_.middle_rows(s.first, y_.rows - s.first).middle_cols(s.edge, s.width);
     // What is summed up in several depths is so where it is compact, and then copied.
     const bool apart = depths() > 1;
     const auto part = apart ? MatrixView<T>(memory.y.data(), s.count, s.width, y_step<T>) : target;
     if (apart && add_) copy(target.middle_rows(0, s.count), part);
-    const bool before = has_term(TermOrder::before);
+    const bool before = order_ == TermOrder::before && has_terms();
     if (before) memory.update(part, s.edge, add_);
-    for (Index d = 0; d < depths(); ++d)
-      do_depth(memory, s, d, part, add_ || before || d > 0, apart ? target : MatrixView<T>());
-    if (has_term(TermOrder::after)) memory.update(part, s.edge, true);
+    for (Index d = 0; d < depths(); ++d) {
+      if (d == std::max(depths() - fetching, Index{0}))
+        work.aim(s.last_of_next(), s.left(), (depths() - d) * s.tiles() * s.panels());
+      do_depth(memory, s, d, part, add_ || before || d > 0, apart ? target : MatrixView<T>(), work);
+    }
+    if (order_ == TermOrder::after && has_terms()) memory.update(part, s.edge, true);
     if (apart) copy(part, target.middle_rows(0, s.count));
   }
 
   /// Adds the products of one depth to `part`, which is copied to `target` later, if that is given.
   void do_depth(Memory& memory, const Strip& s, Index d, MatrixView<T> part, bool add,
-                MatrixView<T> target) const {
+                MatrixView<T> target, Interleaved<T>& work) const {
     const Index row = d * depth<S>;
     const Index terms = std::min(depth<S>, x_.cols - row);
     const bool last = d + 1 == depths();
@@ -133,16 +152,15 @@ class Product {
     if (s.leads()) pack<S>(x_.middle_rows(s.first, s.count).middle_cols(row, terms), a);
 
     const Index steps = (terms + pair<S> - 1) / pair<S>;
-    const Index tiles = (s.count + tokens - 1) / tokens;
-    const Index panels = (s.width + panel<S> - 1) / panel<S>;
-    const Index x_share = share<S>(s.count * row_step<S>, tiles * panels);
-    const Index p_share = share<S>(steps * pair<S> * panel<S>, tiles);
+    const Index x_share = share<S>(s.count * row_step<S>, s.tiles() * s.panels());
+    const Index p_share = share<S>(steps * pair<S> * panel<S>, s.tiles());
     Ahead<S> ahead{memory.x.data() + (last ? 0 : d + 1) * x_block, nullptr};
     for (Index column = 0; column < s.width; column += panel<S>) {
       const S* const b = p_->panel(row, s.edge + column);
       ahead.p = panel_after(s, d, column);
       for (Index t = 0; t < s.count; t += tokens, ahead.x += x_share, ahead.p += p_share) {
         fetch_x(s, d, column, t);
+        work.fetch();
         if (last && !target.empty())
           fetch<panel_lines<S>, true>(target.row(t) + column, target.stride,
                                       std::min<Index>(tokens, s.count - t));
@@ -176,33 +194,40 @@ class Product {
   const PackedMatrix<S>* p_;
   bool add_;
   MatrixView<T> y_;
-  const LowRankTerm<T>* term_;
+  const LowRankTerms<T>* terms_;
   TermOrder order_;
+  const TokenWork<T>* work_;
 };
 
 }  // namespace gemm
 
-/// `y = x P` or, under `add`, `y += x P`, with x `T x k`, P `k x n` and y `T x n`; a `term` that is
-/// not empty is added too, while the part of y that it meets is in the cache. With bfloat16 storage
-/// x is rounded to bfloat16 and products are summed in float. An element is always summed in the
-/// same order, so the result does not depend on the number of threads. Throws where shapes
-/// disagree.
+/// `y = x P` or, under `add`, `y += x P`, with x `T x k`, P `k x n` and y `T x n`; `terms` that are
+/// not empty are added too, while the part of y that they meet is in the cache. `work` is done on
+/// every token before its terms are read, by one thread in the order of tokens and from a multiple
+/// of `TokenWork::tile` on, by several at once. With bfloat16 storage x is rounded to bfloat16 and
+/// products are summed in float. An element is always summed in the same order, so the result does
+/// not depend on the number of threads. Throws where shapes disagree.
 template <gemm::Storage S>
 void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed, bool add,
               MatrixView<gemm::Scalar<S>> y, int threads,
-              const LowRankTerm<gemm::Scalar<S>>& term = {}, TermOrder order = TermOrder::after) {
+              const LowRankTerms<gemm::Scalar<S>>& terms = {}, TermOrder order = TermOrder::after,
+              const TokenWork<gemm::Scalar<S>>& work = {}) {
   using namespace gemm;
   expect_shape(x, x.rows, packed.rows(), "packed product's x");
   expect_shape(y, x.rows, packed.cols(), "packed product's y");
-  if (!term.empty()) skinny::expect_term(term, y);
+  for (const auto& term : terms)
+    if (!term.empty()) expect_term(term, y);
   if (x.cols == 0 && !add) fill(y, Scalar<S>(0));
-  const Product<S> work(x, packed, add, y, term, order);
   if (x.rows >= 2 * tokens * threads) {
+    const Product<S> product(x, packed, add, y, terms, order, work);
     parallel_blocks(x.rows, tokens, threads,
-                    [&](Index first, Index last) { work(first, last, 0, y.cols); });
+                    [&](Index first, Index last) { product(first, last, 0, y.cols); });
   } else {
+    Interleaved(work, 0, x.rows).finish(x.rows);
+    const TokenWork<Scalar<S>> none;
+    const Product<S> product(x, packed, add, y, terms, order, none);
     parallel_blocks(y.cols, gemm::panel<S>, threads,
-                    [&](Index begin, Index end) { work(0, x.rows, begin, end); });
+                    [&](Index begin, Index end) { product(0, x.rows, begin, end); });
   }
 }
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "branchlora/core/chosen.hpp"
-#include "branchlora/core/low_rank_term.hpp"
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/eigen/fill_copy.hpp"
 #include "branchlora/eigen/parallel.hpp"
@@ -286,73 +285,6 @@ inline void expect_chosen(const Chosen& chosen, Index rows) {
 }
 
 template <class T>
-void expect_term(const LowRankTerm<T>& term, MatrixView<T> y) {
-  expect_shape(y, term.u.rows, term.w.cols, "skinny_axpy's y");
-  expect_shape(term.w, term.u.cols, term.w.cols, "skinny_axpy's w");
-  expect_chosen(term.chosen, term.w.rows);
-}
-
-/// Adds a term of low rank to a matrix, some tokens at a time and of these some columns at a time.
-/// Reused, so that it allocates once.
-template <class T>
-class Update {
- public:
-  /// Prepares for the tokens `first .. first + count`.
-  void open(const LowRankTerm<T>& term, Index first, Index count) {
-    term_ = term;
-    count_ = count;
-    buckets_.sort(term.chosen, first, count, term.w.rows);
-    coefficients_.resize(static_cast<std::size_t>(count * term.w.rows));
-    T* to = coefficients_.data();
-    for (const Bucket& bucket : buckets_) {
-      for (Index t = 0; t < bucket.count; ++t, to += bucket.rows) {
-        const T* from = term.u.row(first + bucket.tokens[t]) + bucket.first_row;
-        for (Index j = 0; j < bucket.rows; ++j) to[j] = term.scale * from[j];
-      }
-    }
-  }
-
-  /// Does some columns, from `begin` on, of which `y` are these tokens' elements and may be later
-  /// ones' too: adds to what is there, or replaces it.
-  void operator()(MatrixView<T> y, Index begin, bool add) const {
-    const bool sparse = !term_.chosen.everything();
-    if (!add && sparse) fill(y.middle_rows(0, count_), T(0));
-    const T* c = coefficients_.data();
-    for (const Bucket& bucket : buckets_) {
-      const T* const from = term_.w.row(bucket.first_row) + begin;
-      for (Index t = 0; t < bucket.count; t += axpy_tokens) {
-        with_constant<axpy_tokens>(bucket.count - t, [&](auto tokens) {
-          T* into[tokens];
-          const T* next[tokens];
-          for (int i = 0; i < tokens; ++i) {
-            const Index token = bucket.tokens[t + i];
-            into[i] = y.row(token);
-            next[i] = y.row(std::min(token + axpy_tokens, y.rows - 1));
-          }
-          const auto body = [&](auto vectors, Index column, Index panels, auto... narrow) {
-            axpy<T, tokens, vectors>(c, bucket.rows, from, term_.w.stride, into, next, column,
-                                     panels, add || sparse, narrow...);
-          };
-          for_panels<T, axpy_vectors>(0, y.cols, body);
-          c += tokens * bucket.rows;
-        });
-      }
-    }
-  }
-
-  static Update& of_thread() {
-    thread_local Update update;
-    return update;
-  }
-
- private:
-  LowRankTerm<T> term_;
-  Index count_ = 0;
-  Buckets buckets_;
-  std::vector<T> coefficients_;
-};
-
-template <class T>
 void expect_dot(MatrixView<const T> x, MatrixView<const T> w, MatrixView<T> u,
                 const Chosen& chosen) {
   expect_shape(u, x.rows, w.rows, "skinny_dot's u");
@@ -411,29 +343,6 @@ void skinny_dot(MatrixView<const std::type_identity_t<T>> x,
   });
 }
 
-/// The up projection: `y[t, :] (+)= scale * sum_j u[t, j] w[j, :]` over the chosen j, with u
-/// `T x R`, w `R x d`, y `T x d`. Throws where shapes disagree.
-template <class T>
-void skinny_axpy(MatrixView<const std::type_identity_t<T>> u,
-                 MatrixView<const std::type_identity_t<T>> w, std::type_identity_t<T> scale,
-                 MatrixView<T> y, bool add, const Chosen& chosen, int threads) {
-  using namespace skinny;
-  const LowRankTerm<T> term{u, w, scale, chosen};
-  expect_term(term, y);
-  const Index columns = chosen.everything()
-                            ? std::max(cached / std::max<Index>(w.rows, 1) / 64 * 64, Index{512})
-                            : 512;
-  parallel_blocks(u.rows, tile, threads, [&](Index first, Index last) {
-    Update<T>& update = Update<T>::of_thread();
-    for (; first < last; first += tile) {
-      update.open(term, first, std::min(tile, last - first));
-      const auto rest = y.middle_rows(first, y.rows - first);
-      for (Index begin = 0; begin < w.cols; begin += columns)
-        update(rest.middle_cols(begin, std::min(columns, w.cols - begin)), begin, add);
-    }
-  });
-}
-
 /// The weight gradient: `g[j, :] (+)= scale * sum_t u[t, j] x[t, :]` over the tokens t that chose
 /// j, with u `T x R`, x `T x d`, g `R x d`. Throws where shapes disagree.
 template <class T>
@@ -484,29 +393,6 @@ void skinny_outer(MatrixView<const std::type_identity_t<T>> u,
       }
     }
   });
-}
-
-/// The way back through `y = scale z w`: `dz = scale dy w^T`, as `skinny_dot` has it, and `g (+)=
-/// scale z^T dy`, as `skinny_outer` does, to the same bits. One thread does some tokens at a time,
-/// so that the second product finds dy in the cache.
-template <class T>
-void skinny_backward(MatrixView<const std::type_identity_t<T>> dy,
-                     MatrixView<const std::type_identity_t<T>> w, std::type_identity_t<T> scale,
-                     MatrixView<T> dz, MatrixView<const std::type_identity_t<T>> z, MatrixView<T> g,
-                     bool add, const Chosen& chosen, int threads) {
-  using namespace skinny;
-  expect_dot<T>(dy, w, dz, chosen);
-  if (threads > 1 || dy.rows == 0) {
-    skinny_dot(dy, w, scale, dz, false, chosen, threads);
-    skinny_outer(z, dy, scale, g, add, chosen, threads);
-    return;
-  }
-  for (Index first = 0; first < dy.rows; first += tile) {
-    const Index count = std::min(tile, dy.rows - first);
-    dot_tile<T>(dy, w, scale, dz, false, chosen, first, count, dy.rows);
-    skinny_outer(z.middle_rows(first, count), dy.middle_rows(first, count), scale, g,
-                 add || first > 0, chosen.from(first), 1);
-  }
 }
 
 }  // namespace branchlora::eigen

@@ -59,8 +59,8 @@ class BlockGate {
   }
 
   /// The gates of a batch. Throws `Error` if the block's first linear did not see it just before.
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
-    if (leads()) return latest_ = own().open(tape, x, routing, logits);
+  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing) {
+    if (leads()) return latest_ = own().open(tape, x, routing);
     const BatchGates& g = first_->latest_;
     expect(g.sequences == routing.sequences && routing.sequences != nullptr,
            "{}: expected a batch that the first linear of the block has seen", name_);

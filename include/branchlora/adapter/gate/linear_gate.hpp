@@ -48,9 +48,18 @@ class LinearGate {
   static constexpr bool per_token = !V::Granularity::per_sequence;
   /// Whether router and trunk are one matrix, so that one product serves both.
   static constexpr bool fused = per_token && !V::per_task_router && (V::Trunk::shared || V::dense);
-  /// That `open` and `close` take the layer's mix along.
-  static constexpr bool mixes = true;
-  using BatchGates = Gates<T, top_k>;
+  /// That gates of tokens can be made some tokens at a time, with `begin_open`, `open_rows` and
+  /// `end_open`.
+  static constexpr bool by_rows = per_token;
+  /// Whether the way back through gates of tokens needs those of all tokens. If not, it can be gone
+  /// some tokens at a time, with `begin_close`, `close_rows` and `sum_rows`.
+  static constexpr bool late = ProbabilityBalance<typename V::Balance> ||
+                               WeightBalance<typename V::Balance> || V::Supervision::enabled;
+  /// With what makes the gates of a unit.
+  struct BatchGates : Gates<T, top_k> {
+    std::int32_t* unit_chosen = nullptr;  ///< Units x K.
+    const T* bias = nullptr;              ///< Of each branch, where the gating has one.
+  };
   static constexpr bool supervised = V::Supervision::enabled;
   static constexpr bool biased = BiasedGating<typename V::Gating>;
 
@@ -145,19 +154,24 @@ class LinearGate {
     }
   }
 
-  /// The gates of a batch. `logits`, tokens x capacity, are given where router and trunk are fused.
-  /// `mix(gates, token)` is called for every token once its gates are known.
-  template <class Mix = NoMix>
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits,
-                  Mix mix = {}) {
-    auto& backend = tape.backend();
+  /// The gates of a batch.
+  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing) {
+    static_assert(!fused);
+    BatchGates g = begin_open(tape, x, routing, {});
+    open_rows(tape.backend(), g, 0, x.rows());
+    end_open(tape, g, routing);
+    return g;
+  }
+
+  /// Begins to make the gates of a batch: those of sequences are made, of tokens there is the
+  /// memory. `logits`, tokens x capacity, are given where router and trunk are fused.
+  BatchGates begin_open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> logits) {
     BatchGates g;
     g.sequences = routing.sequences;
     g.tasks = routing.tasks;
     g.chosen = tape.template array<std::int32_t>(x.rows() * top_k);
     if (!per_token && routing.memory == Routing::Memory::reuse) {
-      g = memory_.recall(tape, x.rows(), capacity, name_, g);
-      if constexpr (!std::same_as<Mix, NoMix>) for_tokens(backend, x.rows(), g, mix);
+      static_cast<Gates<T, top_k>&>(g) = memory_.recall(tape, x.rows(), capacity, name_, g);
       return g;
     }
     const Index units = per_token ? x.rows() : routing.sequences->count();
@@ -166,55 +180,66 @@ class LinearGate {
     g.logits = fused ? logits : tape.scratch(units, capacity);
     g.saved = tape.scratch(units, capacity);
     g.weights = tape.scratch(units, capacity);
-    auto* unit_chosen = per_token ? g.chosen : tape.template array<std::int32_t>(units * top_k);
-    const Weighing weighing{g, unit_chosen,
-                            biased ? tape.upload(std::span<const T>(bias_)) : nullptr,
-                            static_cast<T>(hyper_.temperature)};
+    g.unit_chosen = per_token ? g.chosen : tape.template array<std::int32_t>(units * top_k);
+    if constexpr (biased) g.bias = tape.upload(std::span<const T>(bias_));
     if constexpr (per_token) {
-      for_runs(g, [&](const Router& router, Index first, Index count) {
-        if (!fused && !silent(g)) {
-          backend.skinny_dot(g.inputs.middle_rows(first, count), router.weight->value, T(1),
-                             g.logits.middle_rows(first, count), false, Chosen{});
-        }
-        backend.for_each(count, [=, allowed = router.allowed] BRANCHLORA_BODY(Index i) {
-          weighing(first + i, allowed);
-          mix(g, first + i);
-        });
-      });
+      for_runs(g, [](const Router&, Index, Index) {});  // Throws here, where one may.
     } else {
       g.unit_of = gate::units_of_tokens(tape, *routing.sequences);
-      open_sequences(tape, x.value(), g, weighing, mix);
-    }
-    if constexpr (BiasBalance<typename V::Balance>) {
-      if (routing.supervise && tape.recording()) shift_bias(tape, g.weights);
-    }
-    if (!per_token && routing.memory == Routing::Memory::remember) {
-      memory_.remember(backend, unit_chosen, g);
+      open_sequences(tape, x.value(), g);
     }
     return g;
   }
 
+  /// Makes the gates of the tokens `first .. first + count`, if gates are of tokens; then calls
+  /// `mix(gates, token)` for each. Where router and trunk are fused the logits must be there.
+  template <class Mix = NoMix>
+  void open_rows(B& backend, const BatchGates& g, Index first, Index count, Mix mix = {}) const {
+    if constexpr (per_token) {
+      const Weighing weighing{g, static_cast<T>(hyper_.temperature)};
+      for_runs(g, first, count, [&](const Router& router, Index begin, Index n) {
+        if (!fused && !silent(g)) {
+          backend.skinny_dot(g.inputs.middle_rows(begin, n), router.weight->value, T(1),
+                             g.logits.middle_rows(begin, n), false, Chosen{});
+        }
+        backend.for_each(n, [=, allowed = router.allowed] BRANCHLORA_BODY(Index i) {
+          weighing(begin + i, allowed);
+          mix(g, begin + i);
+        });
+      });
+    }
+  }
+
+  /// Ends to make the gates of a batch, when all are there.
+  void end_open(Tape<B>& tape, const BatchGates& g, const Routing& routing) {
+    if (!per_token && routing.memory == Routing::Memory::reuse) return;
+    if constexpr (BiasBalance<typename V::Balance>) {
+      if (routing.supervise && tape.recording()) shift_bias(tape, g.weights);
+    }
+    if (!per_token && routing.memory == Routing::Memory::remember) {
+      memory_.remember(tape.backend(), g.unit_chosen, g);
+    }
+  }
+
   /// From the gradient of every token's gates (its chosen entries) to that of the logits, units x
   /// capacity, and of the routers of tokens. `dlogits` is where to, if router and trunk are fused;
-  /// the weight's gradient is then the caller's. `unmix(gates, token)` is called for every token
-  /// first, and may write its row of `dgates`.
-  template <class Unmix = NoMix>
+  /// the weight's gradient is then the caller's.
   MatrixView<T> close(Tape<B>& tape, const BatchGates& g, MatrixView<T> dgates,
-                      MatrixView<T> dlogits, Unmix unmix = {}) {
+                      MatrixView<T> dlogits) {
     auto& backend = tape.backend();
-    const Index units = g.logits.rows;
-    if constexpr (!fused) dlogits = tape.scratch(units, capacity);
+    dlogits = begin_close(tape, g, dlogits);
     const std::int32_t* unit_chosen = g.chosen;
     if constexpr (!per_token) {
-      unit_chosen = close_sequences(tape, g, dgates, dlogits, unmix);
-    } else if constexpr (WeightBalance<typename V::Balance>) {
-      for_tokens(backend, units, g, unmix);
-      if (g.labels != nullptr) {
-        gate::add_weight_balance_gradient<typename V::Balance>(tape, g, hyper_, dgates);
-      }
-      close_tokens(backend, g, dgates, dlogits, NoMix{});
+      unit_chosen = close_sequences(tape, g, dgates, dlogits);
     } else {
-      close_tokens(backend, g, dgates, dlogits, unmix);
+      if constexpr (WeightBalance<typename V::Balance>) {
+        if (g.labels != nullptr) {
+          gate::add_weight_balance_gradient<typename V::Balance>(tape, g, hyper_, dgates);
+        }
+      }
+      backend.for_each(dlogits.rows, [=] BRANCHLORA_BODY(Index t) {
+        unweigh(g, t, g.chosen_of(t), dgates.row(t), dlogits.row(t));
+      });
     }
     if constexpr (ProbabilityBalance<typename V::Balance>) {
       if (!silent(g)) add_balance_gradient(tape, g, unit_chosen, dlogits);
@@ -226,17 +251,58 @@ class LinearGate {
       }
     }
     if (hyper_.temperature != 1.0) cool(backend, dlogits);
+    if constexpr (per_token) sum_rows(backend, g, dlogits, 0, dlogits.rows);
+    return dlogits;
+  }
+
+  /// Begins the way back through gates of tokens: where the gradient of the logits is to go.
+  MatrixView<T> begin_close(Tape<B>& tape, const BatchGates& g, MatrixView<T> dlogits) {
     if constexpr (fused) {
       routers_.front().weight->has_grad = true;
-    } else if constexpr (per_token) {
-      for_runs(g, [&](const Router& router, Index first, Index count) {
+      return dlogits;
+    } else {
+      return tape.scratch(g.logits.rows, capacity);
+    }
+  }
+
+  /// For the tokens `first .. first + count`, calls `unmix(gates, token)`, which may write its row
+  /// of `dgates`, and goes from the gradient of the gates to that of the logits.
+  template <class Unmix>
+  void close_rows(B& backend, const BatchGates& g, Index first, Index count, MatrixView<T> dgates,
+                  MatrixView<T> dlogits, Unmix unmix) const {
+    static_assert(per_token && !late);
+    backend.for_each(
+        count, [=, temperature = static_cast<T>(hyper_.temperature)] BRANCHLORA_BODY(Index i) {
+          const Index t = first + i;
+          unmix(g, t);
+          unweigh(g, t, g.chosen_of(t), dgates.row(t), dlogits.row(t));
+          for (Index b = 0; b < capacity; ++b) dlogits(t, b) /= temperature;
+        });
+  }
+
+  /// Adds what the tokens `first .. first + count` say of the gradients of routers of tokens, if
+  /// those are not the caller's: to be called for all tokens, from the first on.
+  void sum_rows(B& backend, const BatchGates& g, MatrixView<const T> dlogits, Index first,
+                Index count) const {
+    if constexpr (!fused) {
+      for_runs(g, first, count, [&](const Router& router, Index begin, Index n) {
         if (!router.weight->trainable) return;
         const bool add = std::exchange(router.weight->has_grad, true);
-        backend.skinny_outer(dlogits.middle_rows(first, count), g.inputs.middle_rows(first, count),
-                             T(1), router.weight->grad, add, Chosen{});
+        backend.skinny_outer(dlogits.middle_rows(begin, n), g.inputs.middle_rows(begin, n), T(1),
+                             router.weight->grad, add, Chosen{});
       });
     }
-    return dlogits;
+  }
+
+  /// The router of a batch, capacity x d_in, or nothing if its sequences have several.
+  MatrixView<const T> only_router(const BatchGates& g) const {
+    const Router* only = nullptr;
+    bool several = false;
+    for_runs(g, [&](const Router& router, Index, Index) {
+      several = several || (only != nullptr && only != &router);
+      only = &router;
+    });
+    return several || only == nullptr ? MatrixView<const T>() : only->weight->value;
   }
 
   /// From the gradient of the logits to x, where the router's product is not the trunk's too. That
@@ -300,25 +366,32 @@ class LinearGate {
       });
     }
   }
+  /// The same for the units `first .. first + count` alone.
+  template <class F>
+  void for_runs(const BatchGates& g, Index first, Index count, F f) const {
+    for_runs(g, [&](const Router& router, Index begin, Index n) {
+      const Index from = std::max(begin, first);
+      const Index to = std::min(begin + n, first + count);
+      if (from < to || n == 0) f(router, from, std::max(to - from, Index{0}));
+    });
+  }
 
   // The functions that follow are public because nvcc takes no body from a private function.
  public:
   /// Makes the gate vector of a unit from its logits, which are divided by the temperature.
   struct Weighing {
     BatchGates g;
-    std::int32_t* unit_chosen;
-    const T* bias;
     T temperature;
 
     BRANCHLORA_HD void operator()(Index unit, BranchSet allowed) const {
       T* logits = g.logits.row(unit);
       T* weights = g.weights.row(unit);
-      std::int32_t* chosen = unit_chosen + unit * top_k;
+      std::int32_t* chosen = g.unit_chosen + unit * top_k;
       for (Index b = 0; b < capacity; ++b) logits[b] /= temperature;
       if (g.task_known) {
         gate::only<capacity, top_k>(g.labels[unit], weights, chosen);
       } else if constexpr (biased) {
-        V::Gating::template forward<capacity, top_k>(logits, bias, allowed, g.saved.row(unit),
+        V::Gating::template forward<capacity, top_k>(logits, g.bias, allowed, g.saved.row(unit),
                                                      weights, chosen);
       } else {
         V::Gating::template forward<capacity, top_k>(logits, allowed, g.saved.row(unit), weights,
@@ -355,13 +428,12 @@ class LinearGate {
     return tape.upload(std::span<const Scorer>(host));
   }
 
-  /// What the gates of sequences read and choose, and the mix of their tokens, a team a sequence.
-  template <class Mix>
-  void open_sequences(Tape<B>& tape, MatrixView<const T> x, const BatchGates& g,
-                      const Weighing& weighing, Mix mix) const {
+  /// What the gates of sequences read and choose, a team a sequence.
+  void open_sequences(Tape<B>& tape, MatrixView<const T> x, const BatchGates& g) const {
     const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
     const Scorer* routers = scorers(tape, g);
     const bool scored = !silent(g);
+    const Weighing weighing{g, static_cast<T>(hyper_.temperature)};
     tape.backend().for_rows(g.logits.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
       const Index first = offsets[s];
       const Index length = offsets[s + 1] - first;
@@ -375,26 +447,22 @@ class LinearGate {
       team.loop(1, [=](Index) { weighing(s, routers[s].allowed); });
       team.loop(length, [=](Index i) {
         for (Index k = 0; k < top_k; ++k) {
-          g.chosen[(first + i) * top_k + k] = weighing.unit_chosen[s * top_k + k];
+          g.chosen[(first + i) * top_k + k] = g.unit_chosen[s * top_k + k];
         }
-        mix(g, first + i);
       });
     });
   }
 
   /// From the gradient of the tokens' gates to that of their sequences' logits. Returns the choice
   /// of each sequence.
-  template <class Unmix>
   static const std::int32_t* close_sequences(Tape<B>& tape, const BatchGates& g,
-                                             MatrixView<T> dgates, MatrixView<T> dlogits,
-                                             Unmix unmix) {
+                                             MatrixView<T> dgates, MatrixView<T> dlogits) {
     const Index* offsets = tape.upload(std::span<const Index>(g.sequences->offsets));
     const auto dweights = tape.scratch(dlogits.rows, capacity);
     auto* unit_chosen = tape.template array<std::int32_t>(dlogits.rows * top_k);
     tape.backend().for_rows(dlogits.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
       const Index first = offsets[s];
       const Index length = offsets[s + 1] - first;
-      team.loop(length, [=](Index i) { unmix(g, first + i); });
       for (Index k = 0; k < top_k; ++k) {
         const std::int32_t b = g.chosen_of(first)[k];
         const T sum = team.sum(length, [=](Index i) { return dgates(first + i, b); });
@@ -408,21 +476,6 @@ class LinearGate {
       });
     });
     return unit_chosen;
-  }
-
-  /// From the gradient of the tokens' gates to that of their logits.
-  template <class Unmix>
-  static void close_tokens(B& backend, const BatchGates& g, MatrixView<T> dgates,
-                           MatrixView<T> dlogits, Unmix unmix) {
-    backend.for_each(dlogits.rows, [=] BRANCHLORA_BODY(Index t) {
-      unmix(g, t);
-      unweigh(g, t, g.chosen_of(t), dgates.row(t), dlogits.row(t));
-    });
-  }
-
-  template <class Mix>
-  static void for_tokens(B& backend, Index tokens, const BatchGates& g, Mix mix) {
-    backend.for_each(tokens, [=] BRANCHLORA_BODY(Index t) { mix(g, t); });
   }
 
   /// A router that trains.

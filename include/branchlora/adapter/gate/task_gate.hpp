@@ -127,7 +127,7 @@ class TaskGate {
   }
 
   /// The gates of a batch. Its tasks say all, so nothing is kept for decoding.
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<T> /*logits*/) const {
+  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing) const {
     auto& backend = tape.backend();
     BatchGates g;
     g.sequences = routing.sequences;
