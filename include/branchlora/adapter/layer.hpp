@@ -433,13 +433,14 @@ class AdapterLayer final : public AnyAdapter<B> {
     MatrixView<const T> dy;
     MatrixView<T> dz, ddown, du, dgates, dlogits;
     GradientSink<T> to_b, to_a;
+    MatrixView<const T> router;  ///< Of the whole batch, if its gradients are made here.
   };
 
   void backward(Tape<B>& tape, const Step& step) {
     auto& backend = tape.backend();
     tape.share_gradient(step.out, step.y);
     const Index tokens = step.out.rows();
-    Back back{step.out.grad(), tape.scratch(tokens, V::b_rows), {}, {}, {}, {}, {}, {}};
+    Back back{step.out.grad(), tape.scratch(tokens, V::b_rows), {}, {}, {}, {}, {}, {}, {}};
     back.ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
     back.du = routed ? back.ddown.middle_cols(0, V::a_rows) : back.dz;
     if (any_trainable(b_)) back.to_b = stack_gradient(b_, V::b_rows);
@@ -447,15 +448,13 @@ class AdapterLayer final : public AnyAdapter<B> {
       back.to_a = stack_gradient(a_, back.ddown.cols);
     }
     if constexpr (routed) back.dgates = tape.scratch(tokens, capacity);
-    MatrixView<const T> router;
     if constexpr (closes_by_rows) {
       back.dlogits = gate_.begin_close(
           tape, step.gates, fused ? back.ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
-      if constexpr (!fused) router = gate_.only_router(step.gates);
+      if constexpr (!fused) back.router = gate_.only_router(step.gates);
     } else if constexpr (routed) {
       backend.fill(back.dgates, T(0));
     }
-    const bool router_along = closes_by_rows && !fused && !router.empty();
 
     // From dy to the gradients of u and, where gates are of tokens, of their logits; then on to x.
     const auto to_u = [this, &step, &back](B& some, Index first, Index count) {
@@ -464,11 +463,8 @@ class AdapterLayer final : public AnyAdapter<B> {
     const auto sum_b = [this, &step, &back](B& some, Index first, Index count) {
       this->sum_up(some, step, back, first, count);
     };
-    const auto sum_a = [this, &step, &back, router_along](B& some, Index first, Index count) {
+    const auto sum_a = [this, &step, &back](B& some, Index first, Index count) {
       this->sum_down(some, step, back, first, count);
-      if constexpr (closes_by_rows) {
-        if (router_along) gate_.sum_rows(some, step.gates, back.dlogits, first, count);
-      }
     };
     const auto sum_both = [&sum_a, &sum_b](B& some, Index first, Index count) {
       sum_b(some, first, count);
@@ -477,7 +473,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     RowWork<B> work{std::cref(to_u), std::cref(sum_both), {back.dy, step.x.value()}};
     // All gates are closed before x is reached if they are of tokens and belong together.
     constexpr bool closes_first = routed && per_token && !closes_by_rows;
-    if (transformed || closes_first || (closes_by_rows && !fused && !router_along)) {
+    if (transformed || closes_first || (closes_by_rows && !fused && back.router.empty())) {
       fused::do_work(backend, {std::cref(to_u), std::cref(sum_b), {back.dy}}, tokens);
       if constexpr (closes_first) {
         back.dlogits =
@@ -499,7 +495,7 @@ class AdapterLayer final : public AnyAdapter<B> {
       terms[0] = {back.ddown, trunk_and_router(), T(1), {}};
     } else {
       terms[0] = {back.du, trunk(), T(1), chosen_in_trunk(step.gates)};
-      if (router_along) terms[1] = {back.dlogits, router, T(1), {}};
+      if (!back.router.empty()) terms[1] = {back.dlogits, back.router, T(1), {}};
     }
     gradient_of_x(tape, step, terms, work);
     if constexpr (routed && !per_token) {
@@ -552,12 +548,18 @@ class AdapterLayer final : public AnyAdapter<B> {
                          chosen_in_up(step.gates).from(first));
   }
 
-  /// What some tokens add to the gradient of A, and of the router that is one matrix with it.
+  /// What some tokens add to the gradients of A and of a router of tokens.
   void sum_down(B& backend, const Step& step, const Back& back, Index first, Index count) const {
-    if (back.to_a.view.empty()) return;
-    backend.skinny_outer((fused ? back.ddown : back.du).middle_rows(first, count),
-                         step.x.value().middle_rows(first, count), T(1), back.to_a.view,
-                         back.to_a.add || first > 0, chosen_in_trunk(step.gates).from(first));
+    if (!back.to_a.view.empty()) {
+      backend.skinny_outer((fused ? back.ddown : back.du).middle_rows(first, count),
+                           step.x.value().middle_rows(first, count), T(1), back.to_a.view,
+                           back.to_a.add || first > 0, chosen_in_trunk(step.gates).from(first));
+    }
+    if constexpr (closes_by_rows) {
+      if (!back.router.empty()) {
+        gate_.sum_rows(backend, step.gates, back.dlogits, first, count);
+      }
+    }
   }
 
  private:
