@@ -65,10 +65,10 @@ class AdapterLayer final : public AnyAdapter<B> {
   using Mix = mix::BranchMix<shared, rank, capacity, top_k>;
   /// Whether the gates are of tokens and can be made some tokens at a time.
   static constexpr bool gates_by_rows = requires { requires Gate::by_rows; };
-  /// Whether a token is mixed as soon as its gates are known: u waits for no choice.
-  static constexpr bool at_once = gates_by_rows && (shared || !sparse) && !transformed;
   /// Whether the way back through them can be gone so too.
   static constexpr bool closes_by_rows = gates_by_rows && requires { requires !Gate::late; };
+  /// Whether a token is mixed as soon as its gates are known: u waits for no choice.
+  static constexpr bool at_once = gates_by_rows && (shared || !sparse) && !transformed;
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
   /// trainable. Per-task routers come with `begin_task`.
@@ -292,6 +292,11 @@ class AdapterLayer final : public AnyAdapter<B> {
     return {first.data, V::b_rows, first.cols};
   }
 
+  /// The columns of gates' logits beside those of u; none, unless router and trunk are one matrix.
+  static MatrixView<T> logits_in(MatrixView<T> down) {
+    return fused ? down.middle_cols(V::a_rows, capacity) : MatrixView<T>{};
+  }
+
   Chosen chosen_in_trunk(const BatchGates& g) const {
     if constexpr (routed && sparse && !shared) return Chosen{g.chosen, top_k, rank, true};
     return {};
@@ -411,8 +416,7 @@ class AdapterLayer final : public AnyAdapter<B> {
              routing.sequences->count(), routing.tasks.size());
     }
     if constexpr (gates_by_rows) {
-      return gate_.begin_open(tape, step.x, routing,
-                              fused ? step.down.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+      return gate_.begin_open(tape, step.x, routing, logits_in(step.down));
     } else {
       return gate_.open(tape, step.x, routing);
     }
@@ -449,8 +453,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
     if constexpr (routed) back.dgates = tape.scratch(tokens, capacity);
     if constexpr (closes_by_rows) {
-      back.dlogits = gate_.begin_close(
-          tape, step.gates, fused ? back.ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+      back.dlogits = gate_.begin_close(tape, step.gates, logits_in(back.ddown));
       if constexpr (!fused) back.router = gate_.only_router(step.gates);
     } else if constexpr (routed) {
       backend.fill(back.dgates, T(0));
@@ -476,9 +479,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     if (transformed || closes_first || (closes_by_rows && !fused && back.router.empty())) {
       fused::do_work(backend, {std::cref(to_u), std::cref(sum_b), {back.dy}}, tokens);
       if constexpr (closes_first) {
-        back.dlogits =
-            gate_.close(tape, step.gates, back.dgates,
-                        fused ? back.ddown.middle_cols(V::a_rows, capacity) : MatrixView<T>{});
+        back.dlogits = gate_.close(tape, step.gates, back.dgates, logits_in(back.ddown));
       } else if constexpr (closes_by_rows) {
         gate_.sum_rows(backend, step.gates, back.dlogits, 0, tokens);
       }

@@ -150,11 +150,7 @@ class Backend {
   /// Does `work` on `n` rows: one thread some rows at a time, so that its parts find them in the
   /// cache.
   void do_work(const RowWork<Backend>& work, Index n) {
-    if (threads_ > 1 || n == 0) {
-      if (work.rows) work.rows(*this, 0, n);
-      if (work.sums) work.sums(*this, 0, n);
-      return;
-    }
+    if (threads_ > 1 || n == 0) return do_rows(*this, work, 0, n, true);
     const auto some = [&](Index first, Index count) { do_rows(*this, work, first, count, true); };
     Interleaved(TokenWork<T>{std::cref(some)}, 0, n).finish(n);
   }
