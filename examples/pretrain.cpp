@@ -52,6 +52,7 @@ struct Options {
   double rate = 1.5e-3;
   double decay = 0.02;
   double words_weight = 0.3;  ///< Of the words' loss beside the answers'.
+  bool keep_words = false;    ///< No weight decay of the words' embeddings.
   int threads = 2;
   Index report = 200;
 };
@@ -330,13 +331,14 @@ void save(const Options& o, const Model& m) {
         fmt::format(
             "pretrain --seed {}{} --words-steps {} --align-steps {} --instruct-steps {} "
             "--choose-steps {} --photograph-steps {} --images {} --turns {} --rate {} --decay {} "
-            "--words-weight {}",
+            "--words-weight {}{}",
             o.seed,
             o.start.empty()
                 ? ""
                 : fmt::format(" --from {} --start {}", o.from, o.start.filename().string()),
             o.words_steps, o.align_steps, o.instruct_steps, o.choose_steps, o.photograph_steps,
-            o.images, o.turns, o.rate, o.decay, o.words_weight)}});
+            o.images, o.turns, o.rate, o.decay, o.words_weight,
+            o.keep_words ? " --keep-words" : "")}});
 }
 
 int run(const Options& o) {
@@ -359,6 +361,7 @@ int run(const Options& o) {
                            [](const auto&) { return true; });
   }
   m.train_base();
+  m.parameters().find(m.decoder().embedding().name)->decays = !o.keep_words;
   Tape<Backend> tape(backend);
   fmt::print("{} parameters, {} image tokens\n", m.parameters().trainable_count(),
              config.vision.tokens());
@@ -408,6 +411,8 @@ int main(int argc, char** argv) {
   app.add_option("--turns", o.turns, "Turns about each picture, at most");
   app.add_option("--rate", o.rate, "Peak learning rate");
   app.add_option("--decay", o.decay, "Weight decay");
+  app.add_flag("--keep-words", o.keep_words,
+               "No weight decay of the embeddings, which would shrink those of words not said");
   app.add_option("--words-weight", o.words_weight, "Weight of the words' loss");
   app.add_option("--threads", o.threads);
   app.add_option("--report", o.report, "Steps between reports");
