@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <type_traits>
 
 using namespace branchlora;
 
@@ -15,11 +16,24 @@ namespace {
 
 constexpr Index n = 8;
 
-/// Scores of few values, so that many are equal.
+/// Scores of few values, so that many are equal; minus infinity is one of them.
 std::array<float, n> random_scores(std::mt19937& engine) {
   std::array<float, n> scores;
-  for (float& s : scores) s = static_cast<float>(engine() % 5) - 2.0F;
+  for (float& s : scores) {
+    s = static_cast<float>(engine() % 5) - 2.0F;
+    if (engine() % 8 == 0) s = -std::numeric_limits<float>::infinity();
+  }
   return scores;
+}
+
+/// Whether the k best of `scores` are branches that there are, and no two the same.
+template <Index K>
+bool chooses_branches(const std::array<float, n>& scores, BranchSet allowed) {
+  std::array<std::int32_t, K> found;
+  gate::top_k<n, K>(scores.data(), allowed, found.data());
+  std::sort(found.begin(), found.end());
+  return found.front() >= 0 && found.back() < n &&
+         std::adjacent_find(found.begin(), found.end()) == found.end();
 }
 
 }  // namespace
@@ -43,6 +57,9 @@ TEST_CASE("all branches in order are a stable sort, what is not allowed last") {
     std::array<std::int32_t, n - 1> most;
     gate::top_k<n, n - 1>(scores.data(), allowed, most.data());
     CHECK(std::equal(most.begin(), most.end(), expected.begin()));
+    std::array<std::int32_t, 2> two;
+    gate::top_k<n, 2>(scores.data(), allowed, two.data());
+    CHECK(std::equal(two.begin(), two.end(), expected.begin()));
   }
 }
 
@@ -52,8 +69,30 @@ TEST_CASE("scores that are no numbers still choose branches that there are") {
     auto scores = random_scores(engine);
     for (float& s : scores)
       if (engine() % 2 == 0) s = std::numeric_limits<float>::quiet_NaN();
-    std::array<std::int32_t, n> found;
-    gate::top_k<n, n>(scores.data(), first_branches(n), found.data());
-    CHECK(std::all_of(found.begin(), found.end(), [](auto b) { return b >= 0 && b < n; }));
+    const BranchSet allowed = trial == 0 ? first_branches(n) : engine() % 256;
+    CHECK(chooses_branches<n>(scores, allowed));
+    CHECK(chooses_branches<1>(scores, allowed));
+    CHECK(chooses_branches<3>(scores, allowed));
   }
+}
+
+TEST_CASE("the softmax of those chosen has the bits of the softmax over their set") {
+  std::mt19937 engine(3);
+  std::normal_distribution<float> normal;
+  const auto same = [&]<Index K>(std::integral_constant<Index, K>) {
+    for (int trial = 0; trial < 200; ++trial) {
+      std::array<float, n> logits, expected, found;
+      for (float& l : logits) l = normal(engine);
+      const BranchSet allowed = trial == 0 ? first_branches(n) : engine() % 255 + 1;
+      std::array<std::int32_t, K> chosen;
+      const BranchSet kept = gate::top_k<n, K>(logits.data(), allowed, chosen.data());
+      gate::softmax<n>(logits.data(), kept, expected.data());
+      gate::softmax_of_chosen<n, K>(logits.data(), kept, chosen.data(), found.data());
+      CHECK(found == expected);
+    }
+  };
+  same(std::integral_constant<Index, 1>());
+  same(std::integral_constant<Index, 2>());
+  same(std::integral_constant<Index, 5>());
+  same(std::integral_constant<Index, n>());
 }

@@ -57,20 +57,32 @@ BRANCHLORA_HD void softmax_backward(const T* probabilities, const T* dprobabilit
   for (Index i = 0; i < N; ++i) dlogits[i] = probabilities[i] * (dprobabilities[i] - dot);
 }
 
+/// What a branch counts in a choice: its score, or less than every number if it is not allowed. A
+/// score that is no number counts as the lowest one.
+template <class T>
+BRANCHLORA_HD T worth(const T* scores, BranchSet allowed, Index i) {
+  const T score = scores[i] > math::lowest<T>() ? scores[i] : math::lowest<T>();
+  return has(allowed, i) ? score : -math::infinity<T>();
+}
+
 /// All N branches: the allowed ones, best first, then the others; ties to the lower index. Without
 /// a branch of code that depends on the scores.
 template <Index N, class T>
 BRANCHLORA_HD void in_order(const T* scores, BranchSet allowed, std::int32_t* order) {
-  Index place[N] = {};
-  for (Index i = 0; i < N; ++i) {
-    order[i] = static_cast<std::int32_t>(i);
-    for (Index j = 0; j < i; ++j) {
-      const bool higher = has(allowed, i) && (!has(allowed, j) || scores[i] > scores[j]);
-      place[i] += higher ? 0 : 1;
-      place[j] += higher ? 1 : 0;
+  constexpr auto n = static_cast<std::int32_t>(N);
+  T worths[N];
+  std::int32_t place[N];
+  for (std::int32_t i = 0; i < n; ++i) {
+    worths[i] = worth(scores, allowed, i);
+    place[i] = 0;
+  }
+  for (std::int32_t j = 0; j < n; ++j) {
+    for (std::int32_t i = 0; i < n; ++i) {
+      const bool behind = j < i ? !(worths[i] > worths[j]) : worths[j] > worths[i];
+      place[i] += behind ? 1 : 0;
     }
   }
-  for (Index i = 0; i < N; ++i) order[place[i]] = static_cast<std::int32_t>(i);
+  for (std::int32_t i = 0; i < n; ++i) order[place[i]] = i;
 }
 
 /// The K allowed branches of the highest score, best first, ties to the lower index. If fewer are
@@ -81,24 +93,53 @@ BRANCHLORA_HD BranchSet top_k(const T* scores, BranchSet allowed, std::int32_t* 
   if constexpr (K == N) {
     in_order<N>(scores, allowed, chosen);
     return allowed & first_branches(N);
-  }
-  BranchSet taken = 0;
-  BranchSet kept = 0;
-  for (Index k = 0; k < K; ++k) {
-    Index best = -1;
-    for (Index i = 0; i < N; ++i) {
-      if (has(taken, i) || !has(allowed, i)) continue;
-      if (best < 0 || scores[i] > scores[best]) best = i;
+  } else {
+    T best[K];
+    std::int32_t at[K];
+    for (Index k = 0; k < K; ++k) {
+      best[k] = -math::infinity<T>();
+      at[k] = -1;
     }
-    if (best >= 0) {
-      kept |= BranchSet{1} << best;
-    } else {
-      for (best = 0; has(taken, best);) ++best;
+    for (std::int32_t i = 0; i < N; ++i) {
+      const T here = worth(scores, allowed, i);
+      // A better branch moves those behind it by one place, without a branch of code.
+      for (Index k = K - 1; k > 0; --k) {
+        const T behind = here > best[k] ? here : best[k];
+        const std::int32_t its = here > best[k] ? i : at[k];
+        at[k] = here > best[k - 1] ? at[k - 1] : its;
+        best[k] = here > best[k - 1] ? best[k - 1] : behind;
+      }
+      at[0] = here > best[0] ? i : at[0];
+      best[0] = here > best[0] ? here : best[0];
     }
-    taken |= BranchSet{1} << best;
-    chosen[k] = static_cast<std::int32_t>(best);
+    BranchSet kept = 0;
+    Index count = 0;
+    for (; count < K && at[count] >= 0; ++count) kept |= BranchSet{1} << at[count];
+    for (Index k = 0; k < K; ++k) chosen[k] = at[k];
+    for (std::int32_t i = 0; count < K; ++i) {
+      if (!has(kept, i)) chosen[count++] = i;
+    }
+    return kept;
   }
-  return kept;
+}
+
+/// weights = softmax of the logits of the K chosen branches that were kept; zero elsewhere. The
+/// first one chosen has the highest logit.
+template <Index N, Index K, class T>
+BRANCHLORA_HD void softmax_of_chosen(const T* logits, BranchSet kept, const std::int32_t* chosen,
+                                     T* weights) {
+  if constexpr (K == N) {
+    softmax<N>(logits, kept, weights);
+  } else {
+    for (Index i = 0; i < N; ++i) weights[i] = T(0);
+    for (Index k = 0; k < K; ++k) {
+      const T exp = math::exp(logits[chosen[k]] - logits[chosen[0]]);
+      weights[chosen[k]] = has(kept, chosen[k]) ? exp : T(0);
+    }
+    T sum = 0;
+    for (Index i = 0; i < N; ++i) sum += weights[i];
+    for (Index i = 0; i < N; ++i) weights[i] /= sum;
+  }
 }
 
 /// weights = the K largest of the allowed values divided by their sum, which is returned; zero

@@ -73,4 +73,10 @@ BRANCHLORA_HD constexpr T lowest() {
   return std::numeric_limits<T>::lowest();
 }
 
+/// Infinity.
+template <class T>
+BRANCHLORA_HD constexpr T infinity() {
+  return std::numeric_limits<T>::infinity();
+}
+
 }  // namespace branchlora::math

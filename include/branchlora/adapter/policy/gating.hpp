@@ -62,7 +62,8 @@ struct TopKThenSoftmax {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* /*saved*/, T* weights,
                                     std::int32_t* chosen) {
-    gate::softmax<N>(logits, gate::top_k<N, K>(logits, allowed, chosen), weights);
+    const BranchSet kept = gate::top_k<N, K>(logits, allowed, chosen);
+    gate::softmax_of_chosen<N, K>(logits, kept, chosen, weights);
   }
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* /*saved*/, const T* weights,
