@@ -26,11 +26,17 @@ std::array<float, n> random_scores(std::mt19937& engine) {
   return scores;
 }
 
+template <Index K>
+std::array<std::int32_t, K> best(const std::array<float, n>& scores, BranchSet allowed) {
+  std::array<std::int32_t, K> chosen;
+  gate::top_k<n, K>(scores.data(), allowed, chosen.data());
+  return chosen;
+}
+
 /// Whether the k best of `scores` are branches that there are, and no two the same.
 template <Index K>
 bool chooses_branches(const std::array<float, n>& scores, BranchSet allowed) {
-  std::array<std::int32_t, K> found;
-  gate::top_k<n, K>(scores.data(), allowed, found.data());
+  auto found = best<K>(scores, allowed);
   std::sort(found.begin(), found.end());
   return found.front() >= 0 && found.back() < n &&
          std::adjacent_find(found.begin(), found.end()) == found.end();
@@ -54,11 +60,9 @@ TEST_CASE("all branches in order are a stable sort, what is not allowed last") {
     CHECK(gate::top_k<n, n>(scores.data(), allowed, found.data()) == allowed);
     CHECK(found == expected);
     // Those chosen one by one come in the same order.
-    std::array<std::int32_t, n - 1> most;
-    gate::top_k<n, n - 1>(scores.data(), allowed, most.data());
+    const auto most = best<n - 1>(scores, allowed);
     CHECK(std::equal(most.begin(), most.end(), expected.begin()));
-    std::array<std::int32_t, 2> two;
-    gate::top_k<n, 2>(scores.data(), allowed, two.data());
+    const auto two = best<2>(scores, allowed);
     CHECK(std::equal(two.begin(), two.end(), expected.begin()));
   }
 }

@@ -14,6 +14,15 @@ namespace branchlora::gate {
 /// Whether branch `i` is in the set.
 BRANCHLORA_HD constexpr bool has(BranchSet set, Index i) { return ((set >> i) & 1U) != 0; }
 
+/// Divides weights by their sum, which is returned.
+template <Index N, class T>
+BRANCHLORA_HD T normalize(T* weights) {
+  T sum = 0;
+  for (Index i = 0; i < N; ++i) sum += weights[i];
+  for (Index i = 0; i < N; ++i) weights[i] /= sum;
+  return sum;
+}
+
 /// probabilities = softmax of logits over the allowed branches, zero elsewhere.
 template <Index N, class T>
 BRANCHLORA_HD void softmax(const T* logits, BranchSet allowed, T* probabilities) {
@@ -21,12 +30,10 @@ BRANCHLORA_HD void softmax(const T* logits, BranchSet allowed, T* probabilities)
   for (Index i = 0; i < N; ++i) {
     if (has(allowed, i) && logits[i] > highest) highest = logits[i];
   }
-  T sum = 0;
   for (Index i = 0; i < N; ++i) {
     probabilities[i] = has(allowed, i) ? math::exp(logits[i] - highest) : T(0);
-    sum += probabilities[i];
   }
-  for (Index i = 0; i < N; ++i) probabilities[i] /= sum;
+  normalize<N>(probabilities);
 }
 
 /// The sum over the K chosen branches of a b.
@@ -136,9 +143,7 @@ BRANCHLORA_HD void softmax_of_chosen(const T* logits, BranchSet kept, const std:
       const T exp = math::exp(logits[chosen[k]] - logits[chosen[0]]);
       weights[chosen[k]] = has(kept, chosen[k]) ? exp : T(0);
     }
-    T sum = 0;
-    for (Index i = 0; i < N; ++i) sum += weights[i];
-    for (Index i = 0; i < N; ++i) weights[i] /= sum;
+    normalize<N>(weights);
   }
 }
 
@@ -147,13 +152,8 @@ BRANCHLORA_HD void softmax_of_chosen(const T* logits, BranchSet kept, const std:
 template <Index N, Index K, class T>
 BRANCHLORA_HD T shares(const T* values, BranchSet allowed, T* weights, std::int32_t* chosen) {
   const BranchSet kept = top_k<N, K>(values, allowed, chosen);
-  T sum = 0;
-  for (Index i = 0; i < N; ++i) {
-    weights[i] = has(kept, i) ? values[i] : T(0);
-    sum += weights[i];
-  }
-  for (Index i = 0; i < N; ++i) weights[i] /= sum;
-  return sum;
+  for (Index i = 0; i < N; ++i) weights[i] = has(kept, i) ? values[i] : T(0);
+  return normalize<N>(weights);
 }
 
 /// All weight for one branch, chosen first; the others of the K follow in order of index.

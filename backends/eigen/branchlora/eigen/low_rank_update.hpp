@@ -141,25 +141,16 @@ class LowRankUpdate {
     }
   }
 
-  Index rows_of(const Group& group) const {
-    Index rows = 0;
-    for (std::size_t p = group.first_piece; p < group.last_piece; ++p) rows += pieces_[p].rows;
-    return rows;
-  }
-
   /// Gathers what the rows are multiplied by, group by group and of each token by token.
   void collect(Index first) {
-    Index size = 0;
-    for (const Group& group : groups_) size += group.tokens * rows_of(group);
-    coefficients_.resize(static_cast<std::size_t>(size));
-    T* to = coefficients_.data();
+    coefficients_.clear();
     const Index* token = tokens_.data();
     for (const Group& group : groups_) {
       for (Index t = 0; t < group.tokens; ++t, ++token) {
         for (std::size_t p = group.first_piece; p < group.last_piece; ++p) {
           const auto& [term, row, rows] = pieces_[p];
           const T* from = term->u.row(first + *token) + row;
-          for (Index j = 0; j < rows; ++j) *to++ = term->scale * from[j];
+          for (Index j = 0; j < rows; ++j) coefficients_.push_back(term->scale * from[j]);
         }
       }
     }
@@ -171,7 +162,8 @@ class LowRankUpdate {
       return p.term->w.middle_rows(p.row, p.rows).middle_cols(begin, width);
     };
     if (group.last_piece - group.first_piece == 1) return view(pieces_[group.first_piece]);
-    const Index rows = rows_of(group);
+    Index rows = 0;
+    for (std::size_t p = group.first_piece; p < group.last_piece; ++p) rows += pieces_[p].rows;
     together_.resize(static_cast<std::size_t>(rows * width));
     const MatrixView<T> all(together_.data(), rows, width);
     for (std::size_t p = group.first_piece, row = 0; p < group.last_piece; ++p) {
