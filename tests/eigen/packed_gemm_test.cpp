@@ -60,8 +60,8 @@ double stored(T value) {
 /// what was there are off by less than (k + 2) eps times the sum of magnitudes (Higham, "Accuracy
 /// and Stability of Numerical Algorithms", section 3.1). Results below the smallest normal number
 /// cannot occur with these operands, so flushing them does not matter.
-template <class S>
-void check(Index tokens, Index k, Index n, bool add) {
+template <class S, class Multiply>
+void check(Index tokens, Index k, Index n, bool add, const Multiply& multiplied) {
   CAPTURE(tokens);
   CAPTURE(k);
   CAPTURE(n);
@@ -79,7 +79,7 @@ void check(Index tokens, Index k, Index n, bool add) {
   const PackedMatrix<S> packed(b.read());
   CHECK(packed.rows() == k);
   CHECK(packed.cols() == n);
-  multiply(x.read(), packed, add, y.view(), 1);
+  multiplied(x.read(), packed, add, y.view());
   bool good = true;
   for (Index t = 0; t < tokens; ++t) {
     for (Index j = 0; j < n; ++j) {
@@ -101,23 +101,42 @@ void check(Index tokens, Index k, Index n, bool add) {
   }
   CHECK(good);
   Matrix<T> z = before;
-  multiply(x.read(), PackedMatrix<S>::transposed(transposed.read()), add, z.view(), 1);
+  multiplied(x.read(), PackedMatrix<S>::transposed(transposed.read()), add, z.view());
   CHECK(z.same_bits(y));
+}
+
+/// Checks every edge size, and more than one block of tokens, depth and columns.
+template <class S, class Multiply>
+void check_sizes(const Multiply& multiplied) {
+  for (const Index tokens : {1, 2, 6, 13, 14, 15, 29, 32, 33, 48})
+    for (const Index k : {1, 2, 3, 17, 160})
+      for (const Index n : {1, 8, 15, 16, 17, 31, 32, 33, 160})
+        check<S>(tokens, k, n, k % 2 == 0, multiplied);
+  for (const bool add : {false, true}) {
+    check<S>(20, 1031, 40, add, multiplied);  // more than one block of depth, the last of them odd
+    check<S>(343, 30, 33, add, multiplied);   // more than one block of tokens
+    check<S>(3, 512, 32, add, multiplied);
+    check<S>(183, 1031, 290, add, multiplied);  // more than one of tokens, depth and columns
+  }
 }
 
 }  // namespace
 
 TEST_CASE_TEMPLATE("packed products match naive sums at every edge size", S, float, double,
                    bfloat16) {
-  for (const Index tokens : {1, 2, 6, 13, 14, 15, 29})
-    for (const Index k : {1, 2, 3, 17, 160})
-      for (const Index n : {1, 8, 15, 16, 17, 31, 32, 33, 160}) check<S>(tokens, k, n, k % 2 == 0);
-  for (const bool add : {false, true}) {
-    check<S>(20, 1031, 40, add);  // more than one block of depth, the last of them odd
-    check<S>(343, 30, 33, add);   // more than one block of tokens
-    check<S>(3, 512, 32, add);
-    check<S>(183, 1031, 290, add);  // more than one of tokens, depth and columns
-  }
+  using T = Scalar<S>;
+  check_sizes<S>([](MatrixView<const T> x, const PackedMatrix<S>& packed, bool add,
+                    MatrixView<T> y) { multiply(x, packed, add, y, 1); });
+}
+
+TEST_CASE(
+    "packed products of bfloat16 in vector registers match naive sums where tiles exist too") {
+  using branchlora::eigen::gemm::VectorKernel;
+  check_sizes<bfloat16>([](MatrixView<const float> x, const PackedMatrix<bfloat16>& packed,
+                           bool add, MatrixView<float> y) {
+    branchlora::eigen::gemm::multiply_by<VectorKernel<bfloat16>, bfloat16>(x, packed, add, y, 1, {},
+                                                                           TermOrder::after, {});
+  });
 }
 
 TEST_CASE_TEMPLATE("packed products do not depend on the number of threads, bit for bit", S, float,

@@ -15,6 +15,7 @@
 #include "branchlora/eigen/packed_kernel.hpp"
 #include "branchlora/eigen/packed_matrix.hpp"
 #include "branchlora/eigen/parallel.hpp"
+#include "branchlora/eigen/tile_kernel.hpp"
 
 namespace branchlora::eigen {
 
@@ -23,8 +24,6 @@ enum class TermOrder : std::uint8_t { before, after };
 
 namespace gemm {
 
-/// Tokens of a block of x, of which one depth stays in the second-level cache.
-inline constexpr Index block = 112;
 /// Columns of a block of y, which stays in that cache until it is complete.
 inline constexpr Index strip = 256;
 /// Depths at the end of a strip in which is fetched what is worked on after it.
@@ -43,13 +42,14 @@ constexpr Index share(Index n, Index parts) {
   return round_up((n + parts - 1) / parts, line<S>);
 }
 
-/// Copies x, or rounds it, to rows `row_step` apart; a pair that is not complete ends with a zero.
+/// Copies x, or rounds it, to rows `row_step` apart, and fills these up with zeros to whole
+/// granules.
 template <Storage S>
 void pack(MatrixView<const Scalar<S>> x, S* to) {
   if constexpr (std::same_as<S, bfloat16>) {
     for (Index t = 0; t < x.rows; ++t, to += row_step<S>) {
       convert(x.row(t), to, x.cols);
-      if (x.cols % 2 != 0) to[x.cols] = S{};
+      std::fill(to + x.cols, to + round_up(x.cols, granule<S>), S{});
     }
   } else {
     copy(x, MatrixView<S>(to, x.rows, x.cols, row_step<S>));
@@ -59,7 +59,7 @@ void pack(MatrixView<const Scalar<S>> x, S* to) {
 /// `y (+)= x P + terms` as one thread does it: a block of tokens after the other, of each a strip
 /// of columns after the other, and of each one depth after the other. The work on the tokens of a
 /// block is done between the strips of the block before it.
-template <Storage S>
+template <Storage S, class Kernel>
 class Product {
  public:
   using T = Scalar<S>;
@@ -73,8 +73,8 @@ class Product {
     Memory& memory = Memory::of_thread();
     memory.reserve(depths());
     Interleaved<T> work(*work_, first, last);
-    for (; first < last; first += gemm::block) {
-      const Index count = std::min(gemm::block, last - first);
+    for (; first < last; first += Kernel::block) {
+      const Index count = std::min(Kernel::block, last - first);
       work.finish(first + count);
       if (has_terms()) memory.update.open(*terms_, first, count);
       for (Index edge = begin; edge < end; edge += strip) {
@@ -86,11 +86,12 @@ class Product {
   }
 
  private:
-  static constexpr Index x_block = gemm::block * row_step<S>;
+  static constexpr int tokens = Kernel::tokens;
+  static constexpr Index x_block = Kernel::block * row_step<S>;
 
   struct Memory {
     AlignedVector<S> x;  ///< All depths of a block.
-    AlignedVector<T> y = AlignedVector<T>(static_cast<std::size_t>(gemm::block * y_step<T>));
+    AlignedVector<T> y = AlignedVector<T>(static_cast<std::size_t>(Kernel::block * y_step<T>));
     LowRankUpdate<T> update;
 
     void reserve(Index depths) {
@@ -112,7 +113,7 @@ class Product {
 
     bool leads() const { return edge == begin; }
     bool ends() const { return edge + strip >= end; }
-    Index last_of_next() const { return first + count + gemm::block; }
+    Index last_of_next() const { return first + count + Kernel::block; }
     /// Strips of the block from this one on.
     Index left() const { return (end - edge + strip - 1) / strip; }
     Index tiles() const { return (count + tokens - 1) / tokens; }
@@ -125,6 +126,7 @@ class Product {
   }
 
   void do_strip(Memory& memory, const Strip& s, Interleaved<T>& work) const {
+    [[maybe_unused]] const typename Kernel::Registers registers{};
     // Tokens after the block are in sight, to be fetched.
     const auto target = y_.middle_rows(s.first, y_.rows - s.first).middle_cols(s.edge, s.width);
     // What is summed up in several depths is so where it is compact, and then copied.
@@ -151,9 +153,9 @@ class Product {
     S* const a = memory.x.data() + d * x_block;
     if (s.leads()) pack<S>(x_.middle_rows(s.first, s.count).middle_cols(row, terms), a);
 
-    const Index steps = (terms + pair<S> - 1) / pair<S>;
+    const Index padded = round_up(terms, granule<S>);
     const Index x_share = share<S>(s.count * row_step<S>, s.tiles() * s.panels());
-    const Index p_share = share<S>(steps * pair<S> * panel<S>, s.tiles());
+    const Index p_share = share<S>(padded * panel<S>, s.tiles());
     Ahead<S> ahead{memory.x.data() + (last ? 0 : d + 1) * x_block, nullptr};
     for (Index column = 0; column < s.width; column += panel<S>) {
       const S* const b = p_->panel(row, s.edge + column);
@@ -164,10 +166,9 @@ class Product {
         if (last && !target.empty())
           fetch<panel_lines<S>, true>(target.row(t) + column, target.stride,
                                       std::min<Index>(tokens, s.count - t));
-        with_constant<tokens>(s.count - t, [&](auto tokens_here) {
-          kernel<S, tokens_here>(a + t * row_step<S>, b, steps, part.row(t) + column, part.stride,
-                                 std::min(panel<S>, s.width - column), add, ahead);
-        });
+        Kernel::run(a + t * row_step<S>, b, padded, part.row(t) + column, part.stride,
+                    std::min<Index>(tokens, s.count - t), std::min(panel<S>, s.width - column), add,
+                    ahead);
       }
     }
   }
@@ -182,9 +183,9 @@ class Product {
   /// Fetches some of x that is packed at the next depth, or for the next block.
   void fetch_x(const Strip& s, Index d, Index column, Index t) const {
     const bool last = d + 1 == depths();
-    const bool leaves = last && s.ends() && s.first + gemm::block < s.last;
+    const bool leaves = last && s.ends() && s.first + Kernel::block < s.last;
     if (!leaves && (last || !s.leads())) return;
-    const Index first = (leaves ? s.first + gemm::block : s.first) + t;
+    const Index first = (leaves ? s.first + Kernel::block : s.first) + t;
     const Index from = (leaves ? 0 : (d + 1) * depth<S>)+column / panel<S> * x_lines<S> * line<T>;
     const Index rows = std::min<Index>(tokens, s.last - first);
     if (rows > 0 && from < x_.cols) fetch<x_lines<S>>(x_.row(first) + from, x_.stride, rows);
@@ -199,14 +200,33 @@ class Product {
   const TokenWork<T>* work_;
 };
 
+/// `multiply` by one kind of register block.
+template <class Kernel, Storage S>
+void multiply_by(MatrixView<const Scalar<S>> x, const PackedMatrix<S>& packed, bool add,
+                 MatrixView<Scalar<S>> y, int threads, const LowRankTerms<Scalar<S>>& terms,
+                 TermOrder order, const TokenWork<Scalar<S>>& work) {
+  if (x.rows >= 2 * Kernel::tokens * threads) {
+    const Product<S, Kernel> product(x, packed, add, y, terms, order, work);
+    parallel_blocks(x.rows, Kernel::tokens, threads,
+                    [&](Index first, Index last) { product(first, last, 0, y.cols); });
+  } else {
+    Interleaved(work, 0, x.rows).finish(x.rows);
+    const TokenWork<Scalar<S>> none;
+    const Product<S, Kernel> product(x, packed, add, y, terms, order, none);
+    parallel_blocks(y.cols, panel<S>, threads,
+                    [&](Index begin, Index end) { product(0, x.rows, begin, end); });
+  }
+}
+
 }  // namespace gemm
 
 /// `y = x P` or, under `add`, `y += x P`, with x `T x k`, P `k x n` and y `T x n`; `terms` that are
 /// not empty are added too, while the part of y that they meet is in the cache. `work` is done on
 /// every token before its terms are read, by one thread in the order of tokens and from a multiple
 /// of `TokenWork::tile` on, by several at once. With bfloat16 storage x is rounded to bfloat16 and
-/// products are summed in float. An element is always summed in the same order, so the result does
-/// not depend on the number of threads. Throws where shapes disagree.
+/// products are summed in float, in tiles where the processor and the system have them. An element
+/// is always summed in the same order, so the result does not depend on the number of threads.
+/// Throws where shapes disagree.
 template <gemm::Storage S>
 void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed, bool add,
               MatrixView<gemm::Scalar<S>> y, int threads,
@@ -218,17 +238,12 @@ void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed
   for (const auto& term : terms)
     if (!term.empty()) expect_term(term, y);
   if (x.cols == 0 && !add) fill(y, Scalar<S>(0));
-  if (x.rows >= 2 * tokens * threads) {
-    const Product<S> product(x, packed, add, y, terms, order, work);
-    parallel_blocks(x.rows, tokens, threads,
-                    [&](Index first, Index last) { product(first, last, 0, y.cols); });
-  } else {
-    Interleaved(work, 0, x.rows).finish(x.rows);
-    const TokenWork<Scalar<S>> none;
-    const Product<S> product(x, packed, add, y, terms, order, none);
-    parallel_blocks(y.cols, gemm::panel<S>, threads,
-                    [&](Index begin, Index end) { product(0, x.rows, begin, end); });
-  }
+#if defined(BRANCHLORA_TILES)
+  if constexpr (std::same_as<S, bfloat16>)
+    if (tiles::allowed())
+      return multiply_by<TileKernel, S>(x, packed, add, y, threads, terms, order, work);
+#endif
+  multiply_by<VectorKernel<S>, S>(x, packed, add, y, threads, terms, order, work);
 }
 
 }  // namespace branchlora::eigen

@@ -17,9 +17,6 @@ namespace branchlora::eigen::gemm {
 
 using namespace simd;
 
-/// Tokens of the register block, which is as wide as a panel.
-inline constexpr int tokens = many_registers ? 14 : 6;
-
 /// Elements of a cache line.
 template <class T>
 inline constexpr Index line = static_cast<Index>(cache_line / sizeof(T));
@@ -73,12 +70,11 @@ struct Ahead {
   }
 };
 
-/// `Tokens x panel` elements of the result, over `steps` steps of one block's depth. `a` holds rows
-/// `row_step` apart, `b` a panel; `count` is the number of columns that the result has here. With
-/// every fourth step a line of each of what lies ahead is fetched.
+/// `Tokens x panel` elements of the result, over `steps` steps of one block's depth; the rest as
+/// `VectorKernel` has it. With every fourth step a line of each of what lies ahead is fetched.
 template <Storage S, int Tokens>
-[[gnu::noinline]] void kernel(const S* a, const S* b, Index steps, Scalar<S>* y, Index stride,
-                              Index count, bool add, Ahead<S> ahead) {
+[[gnu::noinline]] void vector_kernel(const S* a, const S* b, Index steps, Scalar<S>* y,
+                                     Index stride, Index count, bool add, Ahead<S> ahead) {
   using T = Scalar<S>;
   constexpr int n = lanes<T>;
   Simd<T> sum[Tokens][2] = {};
@@ -139,5 +135,27 @@ template <Storage S, int Tokens>
     }
   }
 }
+
+/// The register block in vector registers.
+template <Storage S>
+struct VectorKernel {
+  /// Tokens of the register block, which is as wide as a panel.
+  static constexpr int tokens = many_registers ? 14 : 6;
+  /// Tokens of a block of x, of which one depth stays in the second-level cache.
+  static constexpr Index block = 112;
+
+  /// What a thread holds while it calls `run`.
+  struct Registers {};
+
+  /// `rows x count` elements of the result, at most `tokens x panel`, from `depth` rows of a packed
+  /// matrix, zeros of the granule included: `y = a b`, or `y += a b` under `add`. `a` holds rows
+  /// `row_step` apart, `b` a panel. Fetches what lies ahead.
+  static void run(const S* a, const S* b, Index depth, Scalar<S>* y, Index stride, Index rows,
+                  Index count, bool add, Ahead<S> ahead) {
+    with_constant<tokens>(rows, [&](auto tokens_here) {
+      vector_kernel<S, tokens_here>(a, b, depth / pair<S>, y, stride, count, add, ahead);
+    });
+  }
+};
 
 }  // namespace branchlora::eigen::gemm

@@ -12,6 +12,7 @@
 #include "branchlora/eigen/bfloat16.hpp"
 #include "branchlora/eigen/memory.hpp"
 #include "branchlora/eigen/simd.hpp"
+#include "branchlora/eigen/tiles.hpp"
 
 namespace branchlora::eigen {
 namespace gemm {
@@ -27,6 +28,11 @@ using Scalar = std::conditional_t<std::same_as<S, bfloat16>, float, S>;
 /// Products per step of the kernel: bfloat16 comes in pairs, which share a float's lane.
 template <Storage S>
 inline constexpr Index pair = std::same_as<S, bfloat16> ? 2 : 1;
+
+/// A block's rows are filled up with zeros to a multiple of this.
+template <Storage S>
+inline constexpr Index granule =
+    std::same_as<S, bfloat16>&& tiles::exist ? 2 * tiles::size : pair<S>;
 
 /// Columns of a panel: two registers of results.
 template <Storage S>
@@ -96,7 +102,8 @@ class PackedMatrix {
 
   /// The panel of columns from `column` on, in the block of rows from `row` on.
   const S* panel(Index row, Index column) const {
-    const Index block_rows = gemm::round_up(std::min(gemm::depth<S>, rows_ - row), gemm::pair<S>);
+    const Index block_rows =
+        gemm::round_up(std::min(gemm::depth<S>, rows_ - row), gemm::granule<S>);
     return elements_.data() + row * padded_cols() + column * block_rows;
   }
 
@@ -105,10 +112,11 @@ class PackedMatrix {
 
   template <class Element>
   PackedMatrix(Index rows, Index cols, const Element& element) : rows_(rows), cols_(cols) {
-    elements_.resize(static_cast<std::size_t>(gemm::round_up(rows, gemm::pair<S>) * padded_cols()));
+    const Index padded_rows = gemm::round_up(rows, gemm::granule<S>);
+    elements_.resize(static_cast<std::size_t>(padded_rows * padded_cols()));
     S* to = elements_.data();
     for (Index block = 0; block < rows; block += gemm::depth<S>) {
-      const Index end = std::min(block + gemm::depth<S>, rows);
+      const Index end = std::min(block + gemm::depth<S>, padded_rows);
       for (Index column = 0; column < cols; column += gemm::panel<S>)
         for (Index i = block; i < end; i += gemm::pair<S>)
           for (Index j = column; j < column + gemm::panel<S>; ++j)
