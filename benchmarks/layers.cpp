@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -65,8 +66,12 @@ class Layer {
     linear_.base().freeze(storage);
     linear_.attach(method, {}, random);
     linear_.adapter()->begin_task(0);
+    // Scores of routers are about 1 then, as in training. With larger ones many gates are too
+    // small for a normal number, and some processors slow down at those.
+    const double scale = 1 / std::sqrt(static_cast<double>(d));
     for (auto& p : parameters_) {
-      if (&p != &linear_.base().weight()) nn::fill_normal(parameters_, p, random, 1.0);
+      if (&p == &linear_.base().weight()) continue;
+      nn::fill_normal(parameters_, p, random, &p == &x_ || &p == &dy_ ? 1.0 : scale);
     }
     for (Index t = 0; t < tokens; t += sequence_length) {
       sequences_.push(std::min(sequence_length, tokens - t));
