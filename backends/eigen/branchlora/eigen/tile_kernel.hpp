@@ -2,6 +2,8 @@
 /// The register block of the products with a packed matrix of bfloat16, in tiles.
 #pragma once
 
+#include <type_traits>
+
 #include "branchlora/core/matrix.hpp"
 #include "branchlora/eigen/fill_copy.hpp"
 #include "branchlora/eigen/packed_kernel.hpp"
@@ -41,30 +43,18 @@ struct TileKernel {
   template <int Rows>
   [[gnu::noinline]] static void sum(const bfloat16* a, const bfloat16* b, Index depth, float* y,
                                     Index stride, bool add, Ahead<bfloat16> ahead) {
-    constexpr Index n = tiles::size;
-    constexpr auto bytes = static_cast<Index>(sizeof(float));
     constexpr Index a_bytes = row_step<bfloat16> * static_cast<Index>(sizeof(bfloat16));
-    constexpr Index b_bytes = panel<bfloat16> * bytes;
-    if (add) {
-      tiles::load<0>(y, stride * bytes);
-      tiles::load<1>(y + n, stride * bytes);
-      if constexpr (Rows == 2) {
-        tiles::load<2>(y + n * stride, stride * bytes);
-        tiles::load<3>(y + n * stride + n, stride * bytes);
-      }
-    } else {
-      tiles::clear<0>();
-      tiles::clear<1>();
-      if constexpr (Rows == 2) {
-        tiles::clear<2>();
-        tiles::clear<3>();
-      }
-    }
+    constexpr Index b_bytes =
+        pair<bfloat16> * panel<bfloat16> * static_cast<Index>(sizeof(bfloat16));
+    const Index y_bytes = stride * static_cast<Index>(sizeof(float));
+    for_results<Rows>(y, stride, [&](auto tile, const float* from) {
+      add ? tiles::load<tile>(from, y_bytes) : tiles::clear<tile>();
+    });
     for (; depth > 0; depth -= granule<bfloat16>) {
       tiles::load<6>(b, b_bytes);
       tiles::load<4>(a, a_bytes);
-      tiles::load<7>(b + 2 * n, b_bytes);
-      if constexpr (Rows == 2) tiles::load<5>(a + n * row_step<bfloat16>, a_bytes);
+      tiles::load<7>(b + pair<bfloat16> * tiles::size, b_bytes);
+      if constexpr (Rows == 2) tiles::load<5>(a + tiles::size * row_step<bfloat16>, a_bytes);
       for (int i = 0; i < fetched; ++i) ahead.fetch();
       tiles::multiply<0, 4, 6>();
       tiles::multiply<1, 4, 7>();
@@ -75,11 +65,17 @@ struct TileKernel {
       a += granule<bfloat16>;
       b += granule<bfloat16> * panel<bfloat16>;
     }
-    tiles::store<0>(y, stride * bytes);
-    tiles::store<1>(y + n, stride * bytes);
+    for_results<Rows>(y, stride, [&](auto tile, float* to) { tiles::store<tile>(to, y_bytes); });
+  }
+
+  /// Calls `call(constant tile, where it lies in y)` for each tile of the result.
+  template <int Rows, class Call>
+  [[gnu::always_inline]] static void for_results(float* y, Index stride, Call&& call) {
+    call(std::integral_constant<int, 0>(), y);
+    call(std::integral_constant<int, 1>(), y + tiles::size);
     if constexpr (Rows == 2) {
-      tiles::store<2>(y + n * stride, stride * bytes);
-      tiles::store<3>(y + n * stride + n, stride * bytes);
+      call(std::integral_constant<int, 2>(), y + tiles::size * stride);
+      call(std::integral_constant<int, 3>(), y + tiles::size * stride + tiles::size);
     }
   }
 };
