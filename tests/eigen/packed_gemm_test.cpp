@@ -134,8 +134,8 @@ TEST_CASE(
   using branchlora::eigen::gemm::VectorKernel;
   check_sizes<bfloat16>([](MatrixView<const float> x, const PackedMatrix<bfloat16>& packed,
                            bool add, MatrixView<float> y) {
-    branchlora::eigen::gemm::multiply_by<VectorKernel<bfloat16>, bfloat16>(x, packed, add, y, 1, {},
-                                                                           TermOrder::after, {});
+    branchlora::eigen::gemm::multiply_by<VectorKernel<bfloat16>>(x, packed, add, y, 1, {},
+                                                                 TermOrder::after, {});
   });
 }
 

@@ -241,9 +241,9 @@ void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed
 #if defined(BRANCHLORA_TILES)
   if constexpr (std::same_as<S, bfloat16>)
     if (tiles::allowed())
-      return multiply_by<TileKernel, S>(x, packed, add, y, threads, terms, order, work);
+      return multiply_by<TileKernel>(x, packed, add, y, threads, terms, order, work);
 #endif
-  multiply_by<VectorKernel<S>, S>(x, packed, add, y, threads, terms, order, work);
+  multiply_by<VectorKernel<S>>(x, packed, add, y, threads, terms, order, work);
 }
 
 }  // namespace branchlora::eigen

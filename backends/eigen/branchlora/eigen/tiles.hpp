@@ -77,7 +77,6 @@ template <int Sum, int A, int B>
 #else
 
 inline constexpr bool exist = false;
-inline bool allowed() { return false; }
 
 #endif
 
