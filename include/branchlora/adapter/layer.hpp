@@ -21,12 +21,12 @@
 #include "branchlora/adapter/gate/task_gate.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/input_dropout.hpp"
+#include "branchlora/adapter/low_rank.hpp"
 #include "branchlora/adapter/mix/branch_mix.hpp"
 #include "branchlora/adapter/routing.hpp"
 #include "branchlora/adapter/task_transform.hpp"
 #include "branchlora/autograd/tape.hpp"
 #include "branchlora/core/fused.hpp"
-#include "branchlora/nn/init.hpp"
 
 namespace branchlora {
 
@@ -77,30 +77,19 @@ class AdapterLayer final : public AnyAdapter<B> {
       : parameters_(&parameters),
         name_(name),
         hyper_(hyper),
+        scale_(static_cast<T>(V::scale(hyper))),
         gate_(parameters, name, d_in, hyper, random),
-        transform_(parameters, name) {
-    using Entry = typename ParameterSet<B>::Entry;
-    scale_ = static_cast<T>(V::scale(hyper));
-    std::vector<Entry> rows;
-    if constexpr (shared) {
-      rows.push_back({name + ".lora_A", rank});
-    } else {
-      for (Index i = 0; i < capacity; ++i) rows.push_back({branch_name(".lora_A", i), rank});
-    }
-    if constexpr (fused) rows.push_back({name + ".router", capacity});
-    a_ = parameters.add_stack(rows, d_in);
-    if constexpr (fused) {
-      gate_.adopt(*a_.back());
-      a_.pop_back();
-    }
-    rows.clear();
-    for (Index i = 0; i < capacity; ++i) rows.push_back({branch_name(".lora_B", i), rank});
-    b_ = parameters.add_stack(rows, d_out);
-    for (Parameter<T>* p : a_) {
-      nn::fill(parameters, *p, random,
-               [=](const Random& r, std::size_t i) { return V::Init::draw(r, i, d_in); });
-      parameters.set_trainable(*p, true);
-    }
+        transform_(parameters, name),
+        factors_(parameters, name,
+                 {.d_in = d_in,
+                  .d_out = d_out,
+                  .rank = rank,
+                  .branches = capacity,
+                  .shared = shared,
+                  .router_rows = fused ? capacity : 0},
+                 random, typename V::Init{}) {
+    if constexpr (fused) gate_.adopt(*factors_.router());
+    factors_.train_a(all_branches);
     activity_.assign(static_cast<std::size_t>(capacity), 0.0);
     last_activity_ = activity_;
     set_branches(own_branches ? 0 : first_branches(V::branches), 0);
@@ -109,7 +98,7 @@ class AdapterLayer final : public AnyAdapter<B> {
 
   /// y + s B mix(A x): adds to the memory of `y`, which must have no other reader.
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
-    expect_shape(y.value(), x.rows(), b_.front()->value.cols, name_.c_str());
+    expect_shape(y.value(), x.rows(), factors_.up().cols, name_.c_str());
     return add_to(tape, input_dropout(tape, x, hyper_.dropout, routing, name_), y, nullptr,
                   routing);
   }
@@ -118,7 +107,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   Var<T> with_base(Tape<B>& tape, Var<T> x, const typename B::FrozenWeight& base,
                    const Routing& routing) override {
     if (hyper_.dropout > 0) return AnyAdapter<B>::with_base(tape, x, base, routing);
-    return add_to(tape, x, tape.result(x.rows(), b_.front()->value.cols, x), &base, routing);
+    return add_to(tape, x, tape.result(x.rows(), factors_.up().cols, x), &base, routing);
   }
 
   /// Starts task `task` (0, 1, ...). If no branch is left to train, the policy for exhausted
@@ -191,7 +180,8 @@ class AdapterLayer final : public AnyAdapter<B> {
           "found {}",
           name_, V::describe());
     } else {
-      parameters_->backend().gemm(Op::transpose, Op::none, scale_, up(), trunk(), T(1), weight);
+      parameters_->backend().gemm(Op::transpose, Op::none, scale_, factors_.up(), factors_.down(),
+                                  T(1), weight);
     }
   }
 
@@ -212,13 +202,13 @@ class AdapterLayer final : public AnyAdapter<B> {
       sequences.push(V::a_rows);
       const auto tasks = std::array{static_cast<std::int32_t>(task)};
       const Routing routing{.sequences = &sequences, .tasks = tasks};
-      const auto g = gate_.open(tape, tape.constant(trunk()), routing);
+      const auto g = gate_.open(tape, tape.constant(factors_.down()), routing);
       if constexpr (transformed) u = transform_.forward(tape, g, u);
       const auto z = tape.scratch(V::a_rows, V::b_rows);
       for_tokens(backend, g, 0, V::a_rows, Mixing{u, z});
       const auto down = tape.scratch(V::b_rows, weight.cols);
-      backend.gemm(Op::transpose, Op::none, T(1), z, trunk(), T(0), down);
-      backend.gemm(Op::transpose, Op::none, scale_, up(), down, T(1), weight);
+      backend.gemm(Op::transpose, Op::none, T(1), z, factors_.down(), T(0), down);
+      backend.gemm(Op::transpose, Op::none, scale_, factors_.up(), down, T(1), weight);
     } else {
       AnyAdapter<B>::merge_task_into(weight, task);
     }
@@ -275,23 +265,6 @@ class AdapterLayer final : public AnyAdapter<B> {
   }
 
  private:
-  std::string branch_name(const char* factor, Index branch) const {
-    return capacity == 1 ? name_ + factor : name_ + factor + "." + std::to_string(branch);
-  }
-
-  MatrixView<T> trunk() const {
-    const MatrixView<T> first = a_.front()->value;
-    return {first.data, V::a_rows, first.cols};
-  }
-  MatrixView<T> trunk_and_router() const {
-    const MatrixView<T> first = a_.front()->value;
-    return {first.data, V::a_rows + capacity, first.cols};
-  }
-  MatrixView<T> up() const {
-    const MatrixView<T> first = b_.front()->value;
-    return {first.data, V::b_rows, first.cols};
-  }
-
   /// The columns of gates' logits beside those of u; none, unless router and trunk are one matrix.
   static MatrixView<T> logits_in(MatrixView<T> down) {
     return fused ? down.middle_cols(V::a_rows, capacity) : MatrixView<T>{};
@@ -310,15 +283,10 @@ class AdapterLayer final : public AnyAdapter<B> {
     active_ = active;
     frozen_ = frozen;
     const BranchSet training = stage_.bank ? tunable() : 0;
-    for (std::size_t i = 0; i < b_.size(); ++i) {
-      parameters_->set_trainable(*b_[i], gate::has(training, static_cast<Index>(i)));
-    }
+    factors_.train_b(training);
     if constexpr (own_branches || V::Supervision::enabled) {
-      for (std::size_t i = 0; i < a_.size(); ++i) {
-        const bool own = own_branches && !shared;
-        parameters_->set_trainable(*a_[i],
-                                   own ? gate::has(training, static_cast<Index>(i)) : stage_.bank);
-      }
+      const BranchSet in_stage = stage_.bank ? all_branches : 0;
+      factors_.train_a(own_branches && !shared ? training : in_stage);
     }
   }
 
@@ -346,7 +314,8 @@ class AdapterLayer final : public AnyAdapter<B> {
       mix_rows(backend, step, 0, tokens);
       work = {};
     }
-    const LowRankTerms<T> terms{LowRankTerm<T>{step.z, up(), scale_, chosen_in_up(step.gates)}};
+    const LowRankTerms<T> terms{
+        LowRankTerm<T>{step.z, factors_.up(), scale_, chosen_in_up(step.gates)}};
     if (base != nullptr) {
       fused::frozen_forward(backend, xv, *base, y.value(), terms, work);
     } else {
@@ -357,7 +326,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     if (routed && routing.observe) observe(backend, step.gates);
     bool trained = x.needs_grad();
     if (tape.recording()) {
-      trained = trained || any_trainable(a_) || any_trainable(b_) || gate_.trains();
+      trained = trained || factors_.a_trains() || factors_.b_trains() || gate_.trains();
     }
     step.out = tape.view(y.value(), y);
     step.out.node()->needs_grad = tape.recording() && (trained || y.needs_grad());
@@ -447,9 +416,9 @@ class AdapterLayer final : public AnyAdapter<B> {
     Back back{step.out.grad(), tape.scratch(tokens, V::b_rows), {}, {}, {}, {}, {}, {}, {}};
     back.ddown = tape.scratch(tokens, V::a_rows + (fused ? capacity : 0));
     back.du = routed ? back.ddown.middle_cols(0, V::a_rows) : back.dz;
-    if (any_trainable(b_)) back.to_b = stack_gradient(b_, V::b_rows);
-    if (any_trainable(a_) || (fused && gate_.trains())) {
-      back.to_a = stack_gradient(a_, back.ddown.cols);
+    if (factors_.b_trains()) back.to_b = factors_.b_gradient();
+    if (factors_.a_trains() || (fused && gate_.trains())) {
+      back.to_a = factors_.a_gradient();
     }
     if constexpr (routed) back.dgates = tape.scratch(tokens, capacity);
     if constexpr (closes_by_rows) {
@@ -493,9 +462,9 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
     LowRankTerms<T> terms;
     if constexpr (fused) {
-      terms[0] = {back.ddown, trunk_and_router(), T(1), {}};
+      terms[0] = {back.ddown, factors_.down_and_router(), T(1), {}};
     } else {
-      terms[0] = {back.du, trunk(), T(1), chosen_in_trunk(step.gates)};
+      terms[0] = {back.du, factors_.down(), T(1), chosen_in_trunk(step.gates)};
       if (!back.router.empty()) terms[1] = {back.dlogits, back.router, T(1), {}};
     }
     gradient_of_x(tape, step, terms, work);
@@ -513,7 +482,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     if constexpr (gates_by_rows && !at_once) {
       gate_.open_rows(backend, step.gates, first, count);
     }
-    backend.skinny_dot(x, fused ? trunk_and_router() : trunk(), T(1), down, false,
+    backend.skinny_dot(x, factors_.down_and_router(), T(1), down, false,
                        chosen_in_trunk(step.gates).from(first));
     if constexpr (at_once) {
       gate_.open_rows(backend, step.gates, first, count, Mixing{step.u, step.z});
@@ -528,7 +497,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// From dy of some tokens to the gradients of z, u and the gates, and of the logits where that
   /// takes no other tokens.
   void rows_up(B& backend, const Step& step, const Back& back, Index first, Index count) const {
-    backend.skinny_dot(back.dy.middle_rows(first, count), up(), scale_,
+    backend.skinny_dot(back.dy.middle_rows(first, count), factors_.up(), scale_,
                        back.dz.middle_rows(first, count), false,
                        chosen_in_up(step.gates).from(first));
     if constexpr (routed) {
@@ -564,13 +533,6 @@ class AdapterLayer final : public AnyAdapter<B> {
   }
 
  private:
-  static bool any_trainable(const std::vector<Parameter<T>*>& stack) {
-    for (const Parameter<T>* p : stack) {
-      if (p->trainable) return true;
-    }
-    return false;
-  }
-
   /// Does `work`, and adds the terms that it makes to the gradient of x, and what came through the
   /// base if that is ours.
   static void gradient_of_x(Tape<B>& tape, const Step& step, const LowRankTerms<T>& terms,
@@ -588,21 +550,15 @@ class AdapterLayer final : public AnyAdapter<B> {
     fused::add_terms(backend, terms, dx.view, dx.add);
   }
 
-  /// The gradient of a stack of parameters as one matrix of `rows` rows.
-  static GradientSink<T> stack_gradient(const std::vector<Parameter<T>*>& stack, Index rows) {
-    const bool add = stack.front()->has_grad;
-    for (Parameter<T>* p : stack) p->has_grad = true;
-    const MatrixView<T> first = stack.front()->grad;
-    return {{first.data, rows, first.cols}, add};
-  }
+  static constexpr BranchSet all_branches = first_branches(static_cast<int>(capacity));
 
   ParameterSet<B>* parameters_;
   std::string name_;
   Hyper hyper_;
   T scale_;
-  std::vector<Parameter<T>*> a_, b_;
   Gate gate_;
   Transform transform_;
+  LowRank<B> factors_;
   BranchSet active_ = 0;
   BranchSet frozen_ = 0;
   Stage stage_ = V::Supervision::stages.front();

@@ -76,12 +76,14 @@ class DoraLayer final : public PlainAdapter<B> {
         weight_(weight),
         dropout_(hyper.dropout),
         scale_(static_cast<T>(V::scale(hyper))),
-        pair_(parameters, name, 1, V::rank, weight.cols, weight.rows, random),
+        pair_(parameters, name, {.d_in = weight.cols, .d_out = weight.rows, .rank = V::rank},
+              random),
         magnitude_(&parameters.add(name + ".lora_magnitude", 1, weight.rows)),
         squares_(parameters.backend(), 1, weight.rows) {
-    expect(weight.data != nullptr,
-           "{}: DoRA reads the layer's weight in every step, but it was released when it was packed",
-           name);
+    expect(
+        weight.data != nullptr,
+        "{}: DoRA reads the layer's weight in every step, but it was released when it was packed",
+        name);
     pair_.use(1, 0);
     magnitude_->decays = false;
     parameters.set_trainable(*magnitude_, true);

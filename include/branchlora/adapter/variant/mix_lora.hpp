@@ -116,7 +116,8 @@ class ExpertLoras final : public PlainAdapter<B> {
       : PlainAdapter<B>(name),
         dropout_(hyper.dropout),
         scale_(static_cast<T>(V::scale(hyper))),
-        loras_(parameters, name, V::experts, V::rank, d_in, d_out, random) {
+        loras_(parameters, name,
+               {.d_in = d_in, .d_out = d_out, .rank = V::rank, .branches = V::experts}, random) {
     loras_.use(V::experts, 0);
   }
 

@@ -72,7 +72,11 @@ class OLoraLayer final : public PlainAdapter<B> {
         parameters_(&parameters),
         dropout_(hyper.dropout),
         scale_(static_cast<T>(V::scale(hyper))),
-        pairs_(parameters, name, V::tasks, V::rank, weight.cols, weight.rows, random) {}
+        pairs_(parameters, name,
+               {.d_in = weight.cols, .d_out = weight.rows, .rank = V::rank, .branches = V::tasks},
+               random) {
+    pairs_.use(0, 0);
+  }
 
   Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
     if (pairs_.used() == 0) return y;
