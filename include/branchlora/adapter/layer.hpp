@@ -324,14 +324,9 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
     if constexpr (gates_by_rows) gate_.end_open(tape, step.gates, routing);
     if (routed && routing.observe) observe(backend, step.gates);
-    bool trained = x.needs_grad();
-    if (tape.recording()) {
-      trained = trained || factors_.a_trains() || factors_.b_trains() || gate_.trains();
-    }
-    step.out = tape.view(y.value(), y);
-    step.out.node()->needs_grad = tape.recording() && (trained || y.needs_grad());
-    tape.record(step.out, step);
-    return step.out;
+    return tape.finish(step, y.value(),
+                       x.needs_grad() || y.needs_grad() || factors_.a_trains() ||
+                           factors_.b_trains() || gate_.trains());
   }
 
   // What follows is public because nvcc takes no body from a private function.

@@ -64,8 +64,8 @@ class TaskTransform {
       tape.backend().skinny_axpy(rows, lambda.value, T(1), du.middle_rows(first, count), false,
                                  Chosen{});
       if (!lambda.trainable) return;
-      const bool add = std::exchange(lambda.has_grad, true);
-      tape.backend().skinny_outer(rows, u.middle_rows(first, count), T(1), lambda.grad, add,
+      const auto to = lambda.sink();
+      tape.backend().skinny_outer(rows, u.middle_rows(first, count), T(1), to.view, to.add,
                                   Chosen{});
     });
     return du;

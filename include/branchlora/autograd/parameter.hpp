@@ -6,11 +6,19 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "branchlora/core/buffer.hpp"
 
 namespace branchlora {
+
+/// Where an operation writes the gradient of an input: adding if another operation wrote first.
+template <class T>
+struct GradientSink {
+  MatrixView<T> view;
+  bool add;
+};
 
 /// A named matrix of a model. `grad` has memory only once the parameter was made trainable.
 template <class T>
@@ -23,6 +31,9 @@ struct Parameter {
   bool has_grad = false;       ///< Whether `grad` holds this step's gradient.
   double learning_rate = 1.0;  ///< A factor on the optimiser's learning rate.
   bool decays = true;          ///< Whether weight decay applies.
+
+  /// Where to write this step's gradient, which counts as written from here on.
+  GradientSink<T> sink() { return {grad, std::exchange(has_grad, true)}; }
 };
 
 /// Throws `Error` if a parameter's values are no longer there (`ParameterSet::release`).

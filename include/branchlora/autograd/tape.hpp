@@ -46,13 +46,6 @@ class Var {
   Node<T>* node_ = nullptr;
 };
 
-/// Where an operation writes the gradient of an input: adding if another operation wrote first.
-template <class T>
-struct GradientSink {
-  MatrixView<T> view;
-  bool add;
-};
-
 /// Records operations and plays their gradients back.
 ///
 /// An operation is a trivially destructible struct with `void backward(Tape&)`; the function that
@@ -124,12 +117,19 @@ class Tape {
                       keep(operation), y.node(), last_});
   }
 
+  /// Ends an operation whose result is in memory that an input or the operation has: makes its
+  /// node, which needs a gradient if `trained`, as `operation.out`, and remembers the operation.
+  template <class Operation>
+  Var<T> finish(Operation& operation, MatrixView<T> value, bool trained) {
+    operation.out = node(value, trained);
+    record(operation.out, operation);
+    return operation.out;
+  }
+
   /// Where to write the gradient of `v`, which must need one.
   GradientSink<T> gradient(Var<T> v) {
     Node<T>& n = *v.node();
-    if (n.parameter != nullptr) {
-      return {n.parameter->grad, std::exchange(n.parameter->has_grad, true)};
-    }
+    if (n.parameter != nullptr) return n.parameter->sink();
     if (n.grad.data == nullptr) n.grad = scratch(n.value.rows, n.value.cols);
     return {n.grad, std::exchange(n.has_grad, true)};
   }
