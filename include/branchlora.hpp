@@ -64,8 +64,11 @@
 #include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
 #include "branchlora/adapter/exchange.hpp"             // PEFT adapters out and in
 #include "branchlora/adapter/layer.hpp"                // the engine: down, mix, up
+#include "branchlora/adapter/low_rank.hpp"             // the stacked factors A and B of a layer
 #include "branchlora/adapter/method.hpp"               // from a type to a value
 #include "branchlora/adapter/model_shape.hpp"          // published models by their sizes
+#include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
+#include "branchlora/adapter/plain_variant.hpp"        // the base of their types
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA

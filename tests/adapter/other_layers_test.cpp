@@ -323,6 +323,19 @@ TEST_CASE("O-LoRA adds up the pairs of the tasks so far, and trains the last") {
   CHECK(distance(bench.base_output(), expected) < 1e-13 * largest(expected));
 }
 
+TEST_CASE("O-LoRA is not applied before its first task has begun") {
+  AdapterBench<OLora3> bench;
+  const char* message =
+      "layer: expected begin_task(0) before O-LoRA is applied, found that no task has begun";
+  Tape<Double> tape(bench.backend);
+  CHECK_THROWS_WITH_AS(bench.forward(tape), message, Error);
+  CHECK_THROWS_WITH_AS(bench.output(), message, Error);
+  CHECK_THROWS_WITH_AS(bench.layer().merge_into(bench.linear.base().weight().value), message,
+                       Error);
+  bench.layer().restore({{1}});
+  CHECK(bench.output() == bench.base_output());
+}
+
 TEST_CASE("O-LoRA has pairs for the tasks that its type says") {
   AdapterBench<OLora<3, 2>> bench;
   CHECK_THROWS_WITH_AS(bench.begin_task(1), "layer: expected task 0 to begin, found 1", Error);

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <set>
 
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
@@ -109,6 +110,34 @@ TEST_CASE("the gradient is that of the absolute products of old and new, and of 
       check_layer(room, gradients, layer, 3, lambda1, lambda2);
     }
   }
+}
+
+TEST_CASE("the loss of the present parameters can be read") {
+  Classroom<Moe> room;
+  freeze(room, {".lora_A.0", ".lora_B.0", ".lora_A.1"});
+  std::set<std::string> layers;
+  for (auto& p : room.tiny.net.parameters()) {
+    if (const auto at = p.name.find(".lora_A.0"); at != std::string::npos) {
+      layers.insert(p.name.substr(0, at));
+    }
+  }
+  CHECK(layers.size() == 14);
+  for (const auto& [lambda1, lambda2] :
+       {std::pair{0.5, 0.0}, std::pair{0.0, 0.3}, std::pair{0.7, 0.2}}) {
+    CAPTURE(lambda1);
+    CAPTURE(lambda2);
+    double expected = 0;
+    for (const auto& layer : layers) expected += naive(room, layer, 3, lambda1, lambda2);
+    CHECK(expected > 0);
+    const continual::strategy::OrthogonalOn<eigen::Backend<double>> orthogonal(
+        room.tiny.backend, {.lambda1 = lambda1, .lambda2 = lambda2});
+    // Sums of about 2000 terms in another order.
+    CHECK(orthogonal.loss(room.tiny.tape, room.tiny.net) ==
+          doctest::Approx(expected).epsilon(1e-12));
+  }
+  Classroom<Lora<2>> plain;
+  const continual::strategy::OrthogonalOn<eigen::Backend<double>> orthogonal(plain.tiny.backend, {});
+  CHECK(orthogonal.loss(plain.tiny.tape, plain.tiny.net) == 0);
 }
 
 TEST_CASE("the gradient is added to what is there") {

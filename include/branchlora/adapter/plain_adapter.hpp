@@ -1,5 +1,5 @@
 /// @file
-/// What adapters have in common that know neither branches nor tasks.
+/// The base of adapters that know neither branches nor tasks.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,12 @@
 #include <vector>
 
 #include "branchlora/adapter/any_adapter.hpp"
-#include "branchlora/adapter/policy/freezing.hpp"
-#include "branchlora/adapter/policy/selector.hpp"
 
 namespace branchlora {
 
-/// What `method_of` asks of a variant: nothing is routed by task, selected, or frozen by activity.
-struct PlainVariant {
-  static constexpr bool per_task_router = false;
-  using Selector = selector::None;
-  using Freezing = freezing::Never;
-};
-
 /// An adapter of one branch, which trains in every task alike and has no state beside its
-/// parameters. What it adds to its linear is left to say, and how it merges, if it does.
+/// parameters. A layer derives from it and says what it adds to its linear, and how it merges if it
+/// can.
 template <Backend B>
 class PlainAdapter : public AnyAdapter<B> {
  public:

@@ -5,14 +5,14 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string>
-#include <utility>
 
 #include "branchlora/adapter/cost.hpp"
-#include "branchlora/adapter/gate/factor_gate.hpp"
-#include "branchlora/adapter/input_dropout.hpp"
-#include "branchlora/adapter/plain_adapter.hpp"
-#include "branchlora/adapter/policy/init.hpp"
+#include "branchlora/adapter/hyper.hpp"
+#include "branchlora/adapter/layers/mixed_factors_layer.hpp"
+#include "branchlora/adapter/plain_variant.hpp"
+#include "branchlora/adapter/policy/branch_set.hpp"
 
 namespace branchlora {
 
@@ -21,9 +21,6 @@ enum class FactorChoice : std::uint8_t {
   independent,  ///< By the input alone.
   conditional,  ///< By the input and the factors of A that were chosen.
 };
-
-template <Backend B, class V>
-class MixedFactorsLayer;
 
 /// y = W x + s sum over r < R of b_{I_B[r]} (a_{I_A[r]} . x), with pools of E factors a_e of d_in
 /// and b_e of d_out, s = alpha / R. Once for each sequence, with h the mean of the layer's inputs:
@@ -96,115 +93,5 @@ using ScoredMixLora = ConditionalMixLora<E, R, Choice, true>;
 /// The authors' settings, alpha = 2 E.
 template <int E>
 inline constexpr Hyper conditional_mix_lora_hyper{.alpha = 2.0 * E, .dropout = 0.05};
-
-/// The adapter of `ConditionalMixLora`.
-template <Backend B, class V>
-class MixedFactorsLayer final : public PlainAdapter<B> {
- public:
-  using T = typename B::Scalar;
-  static constexpr Index rank = V::rank;
-  using Gate = FactorGate<B, V>;
-  using Factors = typename Gate::Factors;
-
-  /// `weight` is the frozen linear's, of which the shape is asked.
-  MixedFactorsLayer(ParameterSet<B>& parameters, const std::string& name,
-                    MatrixView<const T> weight, const Hyper& hyper, const Random& random)
-      : PlainAdapter<B>(name),
-        dropout_(hyper.dropout),
-        scale_(static_cast<T>(V::scale(hyper))),
-        a_(&parameters.add(name + ".lora_A", V::pool, weight.cols)),
-        b_(&parameters.add(name + ".lora_B", V::pool, weight.rows)),
-        gate_(parameters, name, weight.cols, random) {
-    nn::fill(parameters, *a_, random, [d_in = weight.cols](const Random& r, std::size_t i) {
-      return init::KaimingUniform::draw(r, i, d_in);
-    });
-    parameters.set_trainable(*a_, true);
-    parameters.set_trainable(*b_, true);
-  }
-
-  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
-    const std::string& name = this->name();
-    expect_shape(y.value(), x.rows(), b_->value.cols, name.c_str());
-    expect_sequences(routing, x.rows(), name);
-    Step step{this, x, x, y, {}, {}, {}, gate_.open(tape, x, routing, a_->value)};
-    step.dropped = input_dropout(tape, x, dropout_, routing, name);
-    auto& backend = tape.backend();
-    step.u = tape.scratch(x.rows(), V::pool);
-    step.z = tape.scratch(x.rows(), V::pool);
-    backend.skinny_dot(step.dropped.value(), a_->value, T(1), step.u, false, of_a(step.factors));
-    mix(backend, step);
-    backend.skinny_axpy(step.z, b_->value, scale_, y.value(), true, of_b(step.factors));
-    step.out = tape.view(y.value(), y);
-    step.out.node()->needs_grad =
-        tape.recording() && (x.needs_grad() || y.needs_grad() || a_->trainable || b_->trainable);
-    tape.record(step.out, step);
-    return step.out;
-  }
-
-  bool needs_every_token() const override { return true; }
-
-  /// What the way back needs. `dropped` is x after dropout.
-  struct Step {
-    MixedFactorsLayer* layer;
-    Var<T> x, dropped, y, out;
-    MatrixView<T> u, z;
-    Factors factors;
-
-    void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
-  };
-
-  // Public since nvcc takes bodies from public functions only.
-
-  /// z = the weighted u, from A's factors to their partners of B. Other columns are not read.
-  static void mix(B& backend, const Step& step) {
-    backend.for_each(
-        step.u.rows, [u = step.u, z = step.z, f = step.factors] BRANCHLORA_BODY(Index t) {
-          for (Index r = 0; r < rank; ++r) {
-            z(t, f.b.chosen_of(t)[r]) = f.a.weights(f.a.unit(t), r) * u(t, f.a.chosen_of(t)[r]);
-          }
-        });
-  }
-
-  void backward(Tape<B>& tape, const Step& step) {
-    auto& backend = tape.backend();
-    tape.share_gradient(step.out, step.y);
-    const MatrixView<const T> dy = step.out.grad();
-    const auto dz = tape.scratch(dy.rows, V::pool);
-    const auto du = tape.scratch(dy.rows, V::pool);
-    const auto dweights = tape.scratch(dy.rows, rank);
-    backend.skinny_dot(dy, b_->value, scale_, dz, false, of_b(step.factors));
-    if (b_->trainable) {
-      const bool add = std::exchange(b_->has_grad, true);
-      backend.skinny_outer(step.z, dy, scale_, b_->grad, add, of_b(step.factors));
-    }
-    backend.for_each(dy.rows, [=, u = step.u, f = step.factors] BRANCHLORA_BODY(Index t) {
-      for (Index r = 0; r < rank; ++r) {
-        const Index i = f.a.chosen_of(t)[r];
-        const T d = dz(t, f.b.chosen_of(t)[r]);
-        du(t, i) = f.a.weights(f.a.unit(t), r) * d;
-        dweights(t, r) = u(t, i) * d;
-      }
-    });
-    if (a_->trainable) {
-      const bool add = std::exchange(a_->has_grad, true);
-      backend.skinny_outer(du, step.dropped.value(), T(1), a_->grad, add, of_a(step.factors));
-    }
-    if (step.dropped.needs_grad()) {
-      const auto dx = tape.gradient(step.dropped);
-      backend.skinny_axpy(du, a_->value, T(1), dx.view, dx.add, of_a(step.factors));
-    }
-    if constexpr (V::scored) gate_.close(tape, step.x, step.factors, dweights, *a_);
-  }
-
- private:
-  static Chosen of_a(const Factors& f) { return {f.a.chosen, rank, 1}; }
-  static Chosen of_b(const Factors& f) { return {f.b.chosen, rank, 1}; }
-
-  double dropout_;
-  T scale_;
-  Parameter<T>* a_;
-  Parameter<T>* b_;
-  Gate gate_;
-};
 
 }  // namespace branchlora

@@ -5,28 +5,18 @@
 
 #include <fmt/format.h>
 
-#include <memory>
+#include <cstdint>
 #include <string>
-#include <utility>
-#include <vector>
 
-#include "branchlora/adapter/any_ffn.hpp"
-#include "branchlora/adapter/gate/balance_slopes.hpp"
-#include "branchlora/adapter/input_dropout.hpp"
+#include "branchlora/adapter/cost.hpp"
+#include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/layer.hpp"
-#include "branchlora/adapter/low_rank.hpp"
+#include "branchlora/adapter/layers/mixed_ffn.hpp"
 #include "branchlora/adapter/model_shape.hpp"
-#include "branchlora/adapter/plain_adapter.hpp"
+#include "branchlora/adapter/plain_variant.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
-#include "branchlora/autograd/op/add.hpp"
-#include "branchlora/autograd/op/linear.hpp"
-#include "branchlora/autograd/op/slots.hpp"
-#include "branchlora/autograd/op/swiglu.hpp"
 
 namespace branchlora {
-
-template <Backend B, class V>
-class MixedFfn;
 
 /// Experts are whole feed-forward layers, the frozen one with E LoRAs on each of its linears:
 ///
@@ -102,170 +92,5 @@ struct MixLora : PlainVariant {
 
 /// The authors' settings at R = 16, E = 8, K = 2.
 inline constexpr Hyper mix_lora_hyper{.alpha = 32.0, .dropout = 0.05, .balance_weight = 1e-3};
-
-/// The LoRAs of all experts beside one linear of a feed-forward layer, which its `MixedFfn`
-/// applies.
-template <Backend B, class V>
-class ExpertLoras final : public PlainAdapter<B> {
- public:
-  using T = typename B::Scalar;
-
-  /// Adds `name`.lora_A.e and .lora_B.e for each expert e.
-  ExpertLoras(ParameterSet<B>& parameters, const std::string& name, Index d_in, Index d_out,
-              const Hyper& hyper, const Random& random)
-      : PlainAdapter<B>(name),
-        dropout_(hyper.dropout),
-        scale_(static_cast<T>(V::scale(hyper))),
-        loras_(parameters, name,
-               {.d_in = d_in, .d_out = d_out, .rank = V::rank, .branches = V::experts}, random) {
-    loras_.use(V::experts, 0);
-  }
-
-  /// y + s B_e A_e x for each slot with its expert e: adds to the memory of y.
-  Var<T> apply(Tape<B>& tape, Var<T> x, Var<T> y, const std::int32_t* expert_of,
-               const Routing& routing) {
-    x = input_dropout(tape, x, dropout_, routing, this->name());
-    Step step{this, x, y, {}, {}, {expert_of, 1, V::rank}};
-    step.u = loras_.forward(tape, x.value(), scale_, y.value(), step.chosen);
-    step.out = tape.view(y.value(), y);
-    step.out.node()->needs_grad =
-        tape.recording() && (x.needs_grad() || y.needs_grad() || loras_.trained() != 0);
-    tape.record(step.out, step);
-    return step.out;
-  }
-
-  Var<T> operator()(Tape<B>& /*tape*/, Var<T> /*x*/, Var<T> /*y*/,
-                    const Routing& /*routing*/) override {
-    fail("{}: the experts of a feed-forward layer can not be applied to one linear", this->name());
-  }
-  /// The balance loss is one of all tokens.
-  bool needs_every_token() const override { return true; }
-
- private:
-  struct Step {
-    ExpertLoras* experts;
-    Var<T> x, y, out;
-    MatrixView<T> u;
-    Chosen chosen;
-
-    void backward(Tape<B>& tape) const {
-      tape.share_gradient(out, y);
-      experts->loras_.backward(tape, x, u, out.grad(), experts->scale_, chosen);
-    }
-  };
-
-  double dropout_;
-  T scale_;
-  LowRank<B> loras_;
-};
-
-/// The feed-forward layer of `MixLora`.
-template <Backend B, class V>
-class MixedFfn final : public AnyFfn<B> {
- public:
-  using T = typename B::Scalar;
-  static constexpr Index experts = V::experts;
-  static constexpr Index top_k = V::top_k;
-
-  /// Leaves `ExpertLoras` on the three linears, and adds the router under the name of the first.
-  MixedFfn(ParameterSet<B>& parameters, const FfnLinears<B>& linears, const Hyper& hyper,
-           const Random& random)
-      : balance_weight_(hyper.balance_weight),
-        router_(
-            &parameters.add(linears.gate.name() + ".router", experts, linears.gate.base().in())),
-        gate_(leave(parameters, linears.gate, hyper, random)),
-        up_(leave(parameters, linears.up, hyper, random)),
-        down_(leave(parameters, linears.down, hyper, random)) {
-    nn::fill_normal(parameters, *router_, random, 0.02);
-    parameters.set_trainable(*router_, true);
-  }
-
-  Var<T> operator()(Tape<B>& tape, const FfnLinears<B>& linears, Var<T> x,
-                    const Routing& routing) override {
-    auto* chosen = tape.template array<std::int32_t>(x.rows() * top_k);
-    const Var<T> weights = route(tape, op::linear(tape, x, tape.parameter(*router_)), chosen);
-    const auto expert = [&](ExpertLoras<B, V>& loras, AdaptedLinear<B>& linear, Var<T> slots) {
-      return loras.apply(tape, slots, op::repeat_rows(tape, linear.base()(tape, x), top_k), chosen,
-                         routing);
-    };
-    const Var<T> slots = op::repeat_rows(tape, x, top_k);
-    const Var<T> act =
-        op::swiglu(tape, expert(*gate_, linears.gate, slots), expert(*up_, linears.up, slots));
-    const auto zeros = tape.scratch(act.rows(), linears.down.base().out());
-    tape.backend().fill(zeros, T(0));
-    const Var<T> delta = down_->apply(tape, act, tape.constant(zeros), chosen, routing);
-    return op::add(tape, linears.down.base()(tape, op::weigh_rows(tape, act, weights)),
-                   op::weigh_rows(tape, delta, weights));
-  }
-
-  // Public since nvcc takes bodies from public functions only.
-
-  /// The weights of each token's experts, tokens x K, and their numbers in `chosen`.
-  Var<T> route(Tape<B>& tape, Var<T> logits, std::int32_t* chosen) const {
-    const Index tokens = logits.rows();
-    const auto p = tape.scratch(tokens, experts);
-    const Var<T> weights = tape.result(tokens, top_k, logits);
-    tape.backend().for_each(tokens,
-                            [=, l = logits.value(), w = weights.value()] BRANCHLORA_BODY(Index t) {
-                              gate::softmax<experts>(l.row(t), all, p.row(t));
-                              gate::top_k<experts, top_k>(l.row(t), all, chosen + t * top_k);
-                              T sum = 0;
-                              for (Index k = 0; k < top_k; ++k) sum += p(t, chosen[t * top_k + k]);
-                              for (Index k = 0; k < top_k; ++k)
-                                w(t, k) = p(t, chosen[t * top_k + k]) / sum;
-                            });
-    tape.record(weights, Route{this, logits, weights, p, chosen});
-    return weights;
-  }
-
-  /// What the way back from the weights needs; p is the softmax over all experts.
-  struct Route {
-    const MixedFfn* ffn;
-    Var<T> logits, weights;
-    MatrixView<T> p;
-    const std::int32_t* chosen;
-
-    void backward(Tape<B>& tape) const { ffn->backward(tape, *this); }
-  };
-
-  void backward(Tape<B>& tape, const Route& route) const {
-    const T* slopes = gate::balance_slopes<balance::Switch, experts, top_k>(
-        tape, route.chosen, route.p.rows, balance_weight_);
-    const auto sink = tape.gradient(route.logits);
-    tape.backend().for_each(route.p.rows,
-                            [=, p = route.p, chosen = route.chosen, w = route.weights.value(),
-                             dw = route.weights.grad()] BRANCHLORA_BODY(Index t) {
-                              T dot = 0;
-                              T mean = 0;
-                              for (Index k = 0; k < top_k; ++k) dot += w(t, k) * dw(t, k);
-                              for (Index e = 0; e < experts; ++e) mean += p(t, e) * slopes[e];
-                              T* d = sink.view.row(t);
-                              for (Index e = 0; e < experts; ++e) {
-                                d[e] = (sink.add ? d[e] : T(0)) + p(t, e) * (slopes[e] - mean);
-                              }
-                              for (Index k = 0; k < top_k; ++k) {
-                                d[chosen[t * top_k + k]] += w(t, k) * (dw(t, k) - dot);
-                              }
-                            });
-  }
-
- private:
-  static constexpr BranchSet all = first_branches(V::experts);
-
-  static ExpertLoras<B, V>* leave(ParameterSet<B>& parameters, AdaptedLinear<B>& linear,
-                                  const Hyper& hyper, const Random& random) {
-    auto loras = std::make_unique<ExpertLoras<B, V>>(parameters, linear.name(), linear.base().in(),
-                                                     linear.base().out(), hyper, random);
-    auto* raw = loras.get();
-    linear.attach(std::move(loras));
-    return raw;
-  }
-
-  double balance_weight_;
-  Parameter<T>* router_;
-  ExpertLoras<B, V>* gate_;
-  ExpertLoras<B, V>* up_;
-  ExpertLoras<B, V>* down_;
-};
 
 }  // namespace branchlora

@@ -5,18 +5,16 @@
 
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <string>
-#include <vector>
 
 #include "branchlora/adapter/cost.hpp"
-#include "branchlora/adapter/input_dropout.hpp"
-#include "branchlora/adapter/low_rank.hpp"
-#include "branchlora/adapter/plain_adapter.hpp"
+#include "branchlora/adapter/hyper.hpp"
+#include "branchlora/adapter/layers/o_lora_layer.hpp"
+#include "branchlora/adapter/plain_variant.hpp"
+#include "branchlora/adapter/policy/branch_set.hpp"
 
 namespace branchlora {
-
-template <Backend B, class V>
-class OLoraLayer;
 
 /// y = W x + s sum over i <= t of B_i A_i x while task t (0, 1, ...) trains and after it: each task
 /// brings a pair A_i of R x d_in, B_i of d_out x R, those of earlier tasks are frozen and applied
@@ -58,91 +56,5 @@ struct OLora : PlainVariant {
 
 /// The authors' settings at R = 8 (T5-large): s = 4.
 inline constexpr Hyper o_lora_hyper{.alpha = 32.0, .dropout = 0.0};
-
-/// The adapter of `OLora`. Pair i is branch i: `lora_A.i` and `lora_B.i`.
-template <Backend B, class V>
-class OLoraLayer final : public PlainAdapter<B> {
- public:
-  using T = typename B::Scalar;
-
-  /// `weight` is the frozen linear's, of which the shape is asked.
-  OLoraLayer(ParameterSet<B>& parameters, const std::string& name, MatrixView<const T> weight,
-             const Hyper& hyper, const Random& random)
-      : PlainAdapter<B>(name),
-        parameters_(&parameters),
-        dropout_(hyper.dropout),
-        scale_(static_cast<T>(V::scale(hyper))),
-        pairs_(parameters, name,
-               {.d_in = weight.cols, .d_out = weight.rows, .rank = V::rank, .branches = V::tasks},
-               random) {
-    pairs_.use(0, 0);
-  }
-
-  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
-    if (pairs_.used() == 0) return y;
-    expect_shape(y.value(), x.rows(), pairs_.up().cols, this->name().c_str());
-    x = input_dropout(tape, x, dropout_, routing, this->name());
-    Step step{this, x, y, {}, pairs_.forward(tape, x.value(), scale_, y.value())};
-    step.out = tape.view(y.value(), y);
-    step.out.node()->needs_grad =
-        tape.recording() && (x.needs_grad() || y.needs_grad() || pairs_.trained() != 0);
-    tape.record(step.out, step);
-    return step.out;
-  }
-
-  /// Puts the pair of `task` in use, the only one that trains. Throws `Error` if there is none
-  /// left.
-  void begin_task(Index task) override {
-    expect(task == pairs_.used(), "{}: expected task {} to begin, found {}", this->name(),
-           pairs_.used(), task);
-    expect(task < V::tasks, "{}: task {} begins, but {} has pairs for {} tasks", this->name(), task,
-           V::describe(), V::tasks);
-    pairs_.use(task + 1, task);
-  }
-  /// Freezes the pair of the task.
-  void end_task() override { pairs_.use(pairs_.used(), pairs_.used()); }
-
-  /// The number of pairs in use.
-  std::vector<std::uint64_t> state() const override {
-    return {static_cast<std::uint64_t>(pairs_.used())};
-  }
-  void restore(std::span<const std::uint64_t> state) override {
-    expect(state.size() == 1 && state[0] <= static_cast<std::uint64_t>(V::tasks),
-           "{}: expected one number of at most {} as saved state, found [{}]", this->name(),
-           V::tasks, fmt::join(state, ", "));
-    const auto used = static_cast<Index>(state[0]);
-    pairs_.use(used, used);
-  }
-
-  /// W += s sum of B_i A_i over the pairs in use.
-  void merge_into(MatrixView<T> weight) const override {
-    if (pairs_.used() == 0) return;
-    parameters_->backend().gemm(Op::transpose, Op::none, scale_, pairs_.up(), pairs_.down(), T(1),
-                                weight);
-  }
-
-  std::vector<double> activity() const override {
-    return std::vector<double>(static_cast<std::size_t>(V::tasks));
-  }
-  BranchSet active() const override { return first_branches(static_cast<int>(pairs_.used())); }
-  BranchSet frozen() const override { return active() & ~pairs_.trained(); }
-
- private:
-  struct Step {
-    OLoraLayer* layer;
-    Var<T> x, y, out;
-    MatrixView<T> u;
-
-    void backward(Tape<B>& tape) const {
-      tape.share_gradient(out, y);
-      layer->pairs_.backward(tape, x, u, out.grad(), layer->scale_);
-    }
-  };
-
-  ParameterSet<B>* parameters_;
-  double dropout_;
-  T scale_;
-  LowRank<B> pairs_;
-};
 
 }  // namespace branchlora

@@ -6,9 +6,11 @@
 #include <cmath>
 #include <map>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
-#include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/continual/strategy.hpp"
 
 namespace branchlora::continual::strategy {
@@ -50,34 +52,28 @@ class OrthogonalOn final : public Strategy<B> {
   }
 
   void add_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {
-    std::map<std::string, BranchSet> active;
-    model.for_each_adapter([&](auto& adapter) { active[adapter.name()] = adapter.active(); });
-    std::map<std::string, Blocks> layers;
-    for (auto& p : model.parameters()) {
-      const bool is_a = p.name.find(".lora_A") != std::string::npos;
-      const auto at = p.name.find(is_a ? ".lora_A" : ".lora_B");
-      if (at == std::string::npos) continue;
-      const std::string layer = p.name.substr(0, at);
-      const auto found = active.find(layer);
-      if (found == active.end() || !gate::has(found->second, branch_of(p.name, at))) continue;
-      if (p.trainable && settings_.lambda2 > 0) add_norm(tape, p);
-      if (is_a) (p.trainable ? layers[layer].fresh : layers[layer].old).push_back(&p);
-    }
-    if (settings_.lambda1 == 0) return;
-    for (const auto& [name, blocks] : layers) {
-      for (auto* fresh : blocks.fresh) {
-        for (const auto* old : blocks.old) add_product(tape, *old, *fresh);
-      }
-    }
+    const Blocks blocks = blocks_of(model);
+    for (auto* p : blocks.shrinking) add_norm(tape, *p);
+    for (const auto& [old, fresh] : blocks.pairs) add_product(tape, *old, *fresh);
   }
 
-  /// gradient of new += lambda1 sign(new old^T) old. Public, as the next, since nvcc takes bodies
-  /// from public functions only.
+  /// The loss that the model's parameters have now, of which `add_gradient` adds the gradient.
+  double loss(Tape<B>& tape, model::Multimodal<B>& model) const {
+    const Blocks blocks = blocks_of(model);
+    double sum = 0;
+    for (const auto* p : blocks.shrinking) sum += settings_.lambda2 * norm(tape.backend(), *p);
+    for (const auto& [old, fresh] : blocks.pairs) {
+      sum += settings_.lambda1 * sum_of_products(tape, *old, *fresh);
+    }
+    return sum;
+  }
+
+  /// gradient of new += lambda1 sign(new old^T) old. Public, as the next ones, since nvcc takes
+  /// device lambdas from public functions only.
   void add_product(Tape<B>& tape, const Parameter<T>& old, Parameter<T>& fresh) const {
     B& backend = tape.backend();
     open_gradient(backend, fresh);
-    const auto signs = tape.scratch(fresh.value.rows, old.value.rows);
-    backend.gemm(Op::none, Op::transpose, T(1), fresh.value, old.value, T(0), signs);
+    const auto signs = products(tape, old, fresh);
     backend.for_each(signs.size(), [s = signs.data] BRANCHLORA_BODY(Index i) {
       s[i] = static_cast<T>(s[i] > T(0)) - static_cast<T>(s[i] < T(0));
     });
@@ -88,22 +84,74 @@ class OrthogonalOn final : public Strategy<B> {
   /// gradient += lambda2 w / ||w||.
   void add_norm(Tape<B>& tape, Parameter<T>& p) const {
     B& backend = tape.backend();
-    const T* w = p.value.data;
-    const double norm = std::sqrt(backend.sum(p.value.size(), [=] BRANCHLORA_BODY(Index i) {
+    const double length = norm(backend, p);
+    if (length == 0) return;
+    open_gradient(backend, p);
+    backend.for_each(p.value.size(),
+                     [w = p.value.data, g = p.grad.data,
+                      scale = static_cast<T>(settings_.lambda2 / length)] BRANCHLORA_BODY(Index i) {
+                       g[i] += scale * w[i];
+                     });
+  }
+
+  /// ||w||.
+  static double norm(B& backend, const Parameter<T>& p) {
+    return std::sqrt(backend.sum(p.value.size(), [w = p.value.data] BRANCHLORA_BODY(Index i) {
       return static_cast<double>(w[i]) * static_cast<double>(w[i]);
     }));
-    if (norm == 0) return;
-    open_gradient(backend, p);
-    backend.for_each(
-        p.value.size(),
-        [=, g = p.grad.data, scale = static_cast<T>(settings_.lambda2 / norm)] BRANCHLORA_BODY(
-            Index i) { g[i] += scale * w[i]; });
+  }
+
+  /// sum |new old^T|.
+  static double sum_of_products(Tape<B>& tape, const Parameter<T>& old, const Parameter<T>& fresh) {
+    const auto all = products(tape, old, fresh);
+    return tape.backend().sum(all.size(), [p = all.data] BRANCHLORA_BODY(Index i) {
+      return static_cast<double>(p[i] > T(0) ? p[i] : -p[i]);
+    });
   }
 
  private:
+  /// What the loss is of: the pairs of an old A and a new one, unless lambda1 is 0, and the new
+  /// blocks whose norm counts, unless lambda2 is.
   struct Blocks {
-    std::vector<Parameter<T>*> old, fresh;
+    std::vector<std::pair<const Parameter<T>*, Parameter<T>*>> pairs;
+    std::vector<Parameter<T>*> shrinking;
   };
+
+  Blocks blocks_of(model::Multimodal<B>& model) const {
+    std::map<std::string, BranchSet> active;
+    model.for_each_adapter([&](auto& adapter) { active[adapter.name()] = adapter.active(); });
+    struct Layer {
+      std::vector<Parameter<T>*> old, fresh;
+    };
+    std::map<std::string, Layer> layers;
+    Blocks blocks;
+    for (auto& p : model.parameters()) {
+      const bool is_a = p.name.find(".lora_A") != std::string::npos;
+      const auto at = p.name.find(is_a ? ".lora_A" : ".lora_B");
+      if (at == std::string::npos) continue;
+      const std::string layer = p.name.substr(0, at);
+      const auto found = active.find(layer);
+      if (found == active.end() || !in_use(found->second, branch_of(p.name, at))) continue;
+      if (p.trainable && settings_.lambda2 > 0) blocks.shrinking.push_back(&p);
+      if (is_a) (p.trainable ? layers[layer].fresh : layers[layer].old).push_back(&p);
+    }
+    if (settings_.lambda1 == 0) return blocks;
+    for (const auto& [name, layer] : layers) {
+      for (auto* fresh : layer.fresh) {
+        for (const auto* old : layer.old) blocks.pairs.emplace_back(old, fresh);
+      }
+    }
+    return blocks;
+  }
+
+  /// new old^T, in memory of the tape.
+  static MatrixView<T> products(Tape<B>& tape, const Parameter<T>& old, const Parameter<T>& fresh) {
+    const auto all = tape.scratch(fresh.value.rows, old.value.rows);
+    tape.backend().gemm(Op::none, Op::transpose, T(1), fresh.value, old.value, T(0), all);
+    return all;
+  }
+
+  static bool in_use(BranchSet active, Index branch) { return (active >> branch & 1U) != 0; }
 
   /// The number at the end of `<layer>.lora_A.<branch>`; 0 where there is none.
   static Index branch_of(const std::string& name, std::size_t factor) {
