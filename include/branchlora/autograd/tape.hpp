@@ -1,5 +1,5 @@
 /// @file
-/// The tape: operations run as they are called and are remembered for the way back.
+/// The tape: operations run as they are called and are remembered for the backward pass.
 #pragma once
 
 #include <cstring>
@@ -49,8 +49,8 @@ class Var {
 /// Records operations and plays their gradients back.
 ///
 /// An operation is a trivially destructible struct with `void backward(Tape&)`; the function that
-/// creates it computes its value at once and calls `record`. Nodes, operations and values live in
-/// two arenas that `reset` takes back, so a steady-state step allocates nothing.
+/// creates it computes its value and calls `record` or `finish`. Nodes, operations and values live
+/// in two arenas that `reset` takes back, so a steady-state step allocates nothing.
 template <Backend B>
 class Tape {
  public:
@@ -179,7 +179,7 @@ class Tape {
     last_ = nullptr;
   }
 
-  /// The most bytes of values and gradients in use at once so far, and those of the nested tape.
+  /// The most bytes of values and gradients that were in use so far, and those of the nested tape.
   std::size_t peak_bytes() const { return values_.peak() + (nested_ ? nested_->peak_bytes() : 0); }
 
  private:

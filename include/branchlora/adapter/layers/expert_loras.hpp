@@ -40,7 +40,7 @@ class ExpertLoras final : public PlainAdapter<B> {
 
   Var<T> operator()(Tape<B>& /*tape*/, Var<T> /*x*/, Var<T> /*y*/,
                     const Routing& /*routing*/) override {
-    fail("{}: the experts of a feed-forward layer cannot be applied to one linear", this->name());
+    fail("{}: the experts of a feed-forward layer can not be applied to one linear", this->name());
   }
   /// The balance loss is one of all tokens.
   bool needs_every_token() const override { return true; }
