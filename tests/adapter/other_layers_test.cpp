@@ -332,8 +332,10 @@ TEST_CASE("O-LoRA is not applied before its first task has begun") {
   CHECK_THROWS_WITH_AS(bench.output(), message, Error);
   CHECK_THROWS_WITH_AS(bench.layer().merge_into(bench.linear.base().weight().value), message,
                        Error);
-  bench.layer().restore({{1}});
-  CHECK(bench.output() == bench.base_output());
+  const std::vector<std::uint64_t> one_task{1};
+  bench.layer().restore(one_task);
+  const Dense base = bench.base_output();
+  CHECK(distance(bench.output(), base) < 1e-13 * largest(base));
 }
 
 TEST_CASE("O-LoRA has pairs for the tasks that its type says") {

@@ -136,8 +136,8 @@ TEST_CASE("the loss of the present parameters can be read") {
           doctest::Approx(expected).epsilon(1e-12));
   }
   Classroom<Lora<2>> plain;
-  const continual::strategy::OrthogonalOn<eigen::Backend<double>> orthogonal(plain.tiny.backend, {});
-  CHECK(orthogonal.loss(plain.tiny.tape, plain.tiny.net) == 0);
+  const continual::strategy::OrthogonalOn<eigen::Backend<double>> none(plain.tiny.backend, {});
+  CHECK(none.loss(plain.tiny.tape, plain.tiny.net) == 0);
 }
 
 TEST_CASE("the gradient is added to what is there") {
