@@ -17,9 +17,9 @@ struct SigmoidTopK {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* /*saved*/, T* weights,
                                     std::int32_t* chosen) {
-    const BranchSet kept = gate::top_k<N, K>(logits, allowed, chosen);
+    const BranchSet kept = gating::top_k<N, K>(logits, allowed, chosen);
     for (Index i = 0; i < N; ++i) {
-      weights[i] = gate::has(kept, i) ? math::sigmoid(logits[i]) : T(0);
+      weights[i] = contains(kept, i) ? math::sigmoid(logits[i]) : T(0);
     }
   }
   template <Index N, Index K, class T>

@@ -15,6 +15,7 @@
 #include "branchlora/core/low_rank_term.hpp"  // a product of low rank that is added to another
 #include "branchlora/core/math.hpp"           // exp, sigmoid, erf of per-element bodies
 #include "branchlora/core/matrix.hpp"         // row-major views
+#include "branchlora/core/plan.hpp"           // a pass as a list of steps
 #include "branchlora/core/random.hpp"         // counter-based random numbers
 #include "branchlora/core/row_work.hpp"       // work that a product takes along
 #include "branchlora/core/sequences.hpp"      // batches without padding
@@ -60,10 +61,13 @@
 #include "branchlora/adapter/adapter.hpp"              // Adapter<policies...> and every policy
 #include "branchlora/adapter/any_adapter.hpp"          // what a model knows of its adapters
 #include "branchlora/adapter/any_ffn.hpp"              // what may replace a block's FFN
+#include "branchlora/adapter/auxiliary_losses.hpp"     // values of the losses of adapters' own
 #include "branchlora/adapter/budget.hpp"               // ranks at which variants cost the same
 #include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
 #include "branchlora/adapter/exchange.hpp"             // PEFT adapters out and in
-#include "branchlora/adapter/layer.hpp"                // the engine: down, mix, up
+#include "branchlora/adapter/gate/gates.hpp"           // gates: units, scores, weights, losses
+#include "branchlora/adapter/layer.hpp"                // the engine: one adapter between batches
+#include "branchlora/adapter/layer_pass.hpp"           // its equation: down, gate, mix, up
 #include "branchlora/adapter/low_rank.hpp"             // the stacked factors A and B of a layer
 #include "branchlora/adapter/method.hpp"               // from a type to a value
 #include "branchlora/adapter/model_shape.hpp"          // published models by their sizes

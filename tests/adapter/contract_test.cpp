@@ -161,7 +161,7 @@ TEST_CASE_TEMPLATE("frozen branches and old routers keep their bits", V, Branch,
   for (Index task = 0; task < 4; ++task) {
     bench.begin_task(task);
     for (Index i = 0; i < V::capacity; ++i) {
-      if (!gate::has(bench.layer().frozen(), i)) kept.erase(b_name(i));  // thawed
+      if (!contains(bench.layer().frozen(), i)) kept.erase(b_name(i));  // thawed
     }
     train(bench, optimiser, task);
     for (auto& [name, value] : kept) CHECK(bench.value(name) == value);
@@ -169,7 +169,7 @@ TEST_CASE_TEMPLATE("frozen branches and old routers keep their bits", V, Branch,
     kept["layer.router." + std::to_string(task)] =
         bench.value("layer.router." + std::to_string(task));
     for (Index i = 0; i < V::capacity; ++i) {
-      if (gate::has(bench.layer().frozen(), i)) kept[b_name(i)] = bench.value(b_name(i));
+      if (contains(bench.layer().frozen(), i)) kept[b_name(i)] = bench.value(b_name(i));
     }
   }
   CHECK(bench.layer().frozen() == 0b1111);

@@ -36,13 +36,20 @@ TEST_CASE_TEMPLATE("gradients of every parameter and of x", V, BRANCHLORA_ALL_VA
     return p;
   };
   const auto start = form.prefix ? straight_through() : std::vector<double>();
-  const auto extra = [&] {
-    double sum = form.balanced ? bench.naive_balance(loads) : 0.0;
-    if constexpr (WeightBalance<typename V::Balance>) sum += bench.naive_localised();
+  const auto auxiliary = [&] {
+    AuxiliaryLosses losses;
+    if (form.balanced) losses.balance += bench.naive_balance(loads);
+    if constexpr (WeightBalance<typename V::Balance>) losses.balance += bench.naive_localised();
     if constexpr (V::Supervision::enabled) {
-      if (V::Supervision::stages[0].router) sum += bench.naive_routing();
+      if (V::Supervision::stages[0].router) losses.routing += bench.naive_routing();
     }
-    if constexpr (requires { requires V::Router::contrastive; }) sum += bench.naive_contrast();
+    if constexpr (requires { requires V::Router::contrastive; }) {
+      losses.contrast += bench.naive_contrast();
+    }
+    return losses;
+  };
+  const auto extra = [&] {
+    double sum = auxiliary().total();
     if (form.prefix) {
       const auto now = straight_through();
       sum += bench.naive_added(weights, [&](Index t) {
@@ -51,11 +58,21 @@ TEST_CASE_TEMPLATE("gradients of every parameter and of x", V, BRANCHLORA_ALL_VA
     }
     return sum;
   };
-  // Biases would move between the way back and the differences.
+  // Biases would move between the backward pass and the differences.
   bench.supervise = !form.biased;
   check_gradients(
       bench.parameters,
       [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); }, extra);
+
+  // The values of the losses, where a batch asks for them.
+  AuxiliaryLosses found;
+  bench.losses = &found;
+  Tape<Double> tape(bench.backend);
+  bench.forward(tape);
+  const AuxiliaryLosses expected = auxiliary();
+  CHECK(found.balance == doctest::Approx(expected.balance).epsilon(1e-13));
+  CHECK(found.routing == doctest::Approx(expected.routing).epsilon(1e-13));
+  CHECK(found.contrast == doctest::Approx(expected.contrast).epsilon(1e-13));
 }
 
 TEST_CASE_TEMPLATE("gradients add up where a layer is used twice", V, Lora4, Hydra, MoeSparse,
@@ -149,11 +166,11 @@ TEST_CASE_TEMPLATE("ties go to the lower index", V, MoeSparse, MoeSharedSparse, 
 TEST_CASE("the best k of the allowed, and fillers without weight") {
   const double scores[5] = {0.5, 2.0, -1.0, 2.0, 0.5};
   std::int32_t chosen[3];
-  CHECK(gate::top_k<5, 3>(scores, 0b11111, chosen) == 0b01011);
+  CHECK(gating::top_k<5, 3>(scores, 0b11111, chosen) == 0b01011);
   CHECK(chosen[0] == 1);
   CHECK(chosen[1] == 3);
   CHECK(chosen[2] == 0);
-  CHECK(gate::top_k<5, 3>(scores, 0b10100, chosen) == 0b10100);
+  CHECK(gating::top_k<5, 3>(scores, 0b10100, chosen) == 0b10100);
   CHECK(chosen[0] == 4);
   CHECK(chosen[1] == 2);
   CHECK(chosen[2] == 0);

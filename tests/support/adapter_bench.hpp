@@ -180,7 +180,7 @@ class AdapterBench {
 
   auto& layer() { return dynamic_cast<LayerOf<B, V>&>(*linear.adapter()); }
   Routing routing() {
-    return {&sequences, tasks, Routing::Memory::none, false, nullptr, supervise};
+    return {&sequences, tasks, Routing::Memory::none, false, nullptr, supervise, losses};
   }
 
   Var<T> forward(Tape<B>& tape) { return linear(tape, tape.parameter(*x), routing()); }
@@ -423,6 +423,7 @@ class AdapterBench {
   Sequences sequences;
   std::vector<std::int32_t> tasks;
   bool supervise = false;
+  AuxiliaryLosses* losses = nullptr;
   Index stage = 0;
 };
 

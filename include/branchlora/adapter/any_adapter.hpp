@@ -11,7 +11,7 @@
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
-#include "branchlora/adapter/routing.hpp"
+#include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/autograd/op/frozen_linear.hpp"
 
 namespace branchlora {

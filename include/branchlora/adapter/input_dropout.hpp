@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "branchlora/adapter/routing.hpp"
+#include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/autograd/op/dropout.hpp"
 
 namespace branchlora {

@@ -84,6 +84,7 @@ class LowRank {
   /// Trains the B's of `branches` and freezes the others.
   void train_b(BranchSet branches) { train(b_, branches); }
 
+  B& backend() const { return parameters_->backend(); }
   /// The number of branches in use.
   Index used() const { return used_; }
   /// The factor A of a branch, or the one of all.

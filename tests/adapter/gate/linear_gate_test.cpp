@@ -1,4 +1,4 @@
-#include "branchlora/adapter/gate/linear_gate.hpp"
+#include "branchlora/adapter/gate/gate_layer.hpp"
 
 #include <doctest/doctest.h>
 

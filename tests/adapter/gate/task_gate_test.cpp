@@ -1,4 +1,4 @@
-#include "branchlora/adapter/gate/task_gate.hpp"
+#include "branchlora/adapter/gate/scores/of_task.hpp"
 
 #include <doctest/doctest.h>
 

@@ -8,20 +8,21 @@
 #include <string>
 #include <vector>
 
-#include "branchlora/adapter/gate/linear_gate.hpp"
+#include "branchlora/adapter/gate/gate_layer.hpp"
 
 namespace branchlora {
 
-/// The gate of `router::PerBlock`. That of a block's first linear is a `LinearGate`; those of the
-/// others `follow` it: they have no router, and take what it chose last. One that follows nothing
-/// is the first of a block of one linear.
-template <Backend B, class V>
+/// The gate of `router::PerBlock`. A block's first linear owns an `Own` gate; those of the others
+/// `follow` it: they have no router, and take what it chose last. One that follows nothing is the
+/// first of a block of one linear.
+template <Backend B, class V, class Own>
 class BlockGate {
  public:
   using T = typename B::Scalar;
-  using Own = LinearGate<B, V>;
-  using BatchGates = typename Own::BatchGates;
-  static constexpr bool fused = false;
+  using Pass = typename Own::Pass;
+  static constexpr bool below_a = false;
+  static constexpr bool rowwise = Own::rowwise;
+  static_assert(!Own::below_a);
 
   /// The router comes with the first task, when it is known who follows.
   BlockGate(ParameterSet<B>& parameters, const std::string& name, Index d_in, const Hyper& hyper,
@@ -59,21 +60,41 @@ class BlockGate {
   }
 
   /// The gates of a batch. Throws `Error` if the block's first linear did not see it just before.
-  BatchGates open(Tape<B>& tape, Var<T> x, const Routing& routing) {
-    if (leads()) return latest_ = own().open(tape, x, routing);
-    const BatchGates& g = first_->latest_;
-    expect(g.sequences == routing.sequences && routing.sequences != nullptr,
+  Pass open(Tape<B>& tape, Var<T> x, const RoutingContext& context, MatrixView<T> below) {
+    if (leads()) return latest_ = own().open(tape, x, context, below);
+    const Pass& g = first_->latest_;
+    expect(g.sequences == context.sequences && context.sequences != nullptr,
            "{}: expected a batch that the first linear of the block has seen", name_);
     return g;
   }
 
-  /// No gradient reaches the gate by way of those that follow.
-  MatrixView<T> close(Tape<B>& tape, const BatchGates& g, MatrixView<T> dgates,
-                      MatrixView<T> dlogits) {
-    return leads() ? own_->close(tape, g, dgates, dlogits) : MatrixView<T>();
+  template <class Mix = gate::NoMix>
+  void forward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g,
+               const Mix& mix = gate::no_mix) const {
+    if (leads()) return own_->forward(plan, tape, x, g, mix);
+    plan.rowwise({}, [&g, &mix](B& backend, Index first, Index count) {
+      gate::for_tokens(backend, g, first, count, mix);
+    });
   }
-  void to_x(Tape<B>& tape, const BatchGates& g, Var<T> x, MatrixView<T> dlogits) {
-    if (leads()) own_->to_x(tape, g, x, dlogits);
+  void end_forward(Tape<B>& tape, MatrixView<const T> x, const RoutingContext& context, Pass& g) {
+    if (leads()) own_->end_forward(tape, x, context, g);
+  }
+
+  GateGradients<T> gradients(Tape<B>& tape, const Pass& g, Index tokens, MatrixView<T> below) {
+    if (leads()) return own_->gradients(tape, g, tokens, below);
+    return {tape.scratch(tokens, V::capacity), {}, {}};
+  }
+  /// No gradient reaches the gate by way of those that follow.
+  template <class Unmix>
+  void backward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d,
+                const Unmix& unmix) const {
+    if (leads()) return own_->backward(plan, tape, x, g, d, unmix);
+    plan.rowwise({}, [&g, &unmix](B& backend, Index first, Index count) {
+      gate::for_tokens(backend, g, first, count, unmix);
+    });
+  }
+  void end_backward(Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d) const {
+    if (leads()) own_->end_backward(tape, x, g, d);
   }
 
  private:
@@ -95,7 +116,7 @@ class BlockGate {
   Stage stage_ = V::Supervision::stages.front();
   std::optional<Own> own_;
   BlockGate* first_ = nullptr;
-  BatchGates latest_;
+  Pass latest_;
 };
 
 }  // namespace branchlora

@@ -6,11 +6,12 @@
 #include <cstdint>
 #include <span>
 #include <string>
-#include <utility>
 
-#include "branchlora/adapter/gate.hpp"
-#include "branchlora/adapter/gate/gates.hpp"
+#include "branchlora/adapter/gate/gate_memory.hpp"
+#include "branchlora/adapter/gate/gating_steps.hpp"
 #include "branchlora/adapter/gate/sequence_mean.hpp"
+#include "branchlora/adapter/gate/token_units.hpp"
+#include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/nn/init.hpp"
 
 namespace branchlora {
@@ -18,7 +19,7 @@ namespace branchlora {
 /// The factors that a batch uses. A token's r-th factor of A, `a(t, r)`, goes with its r-th of B.
 template <class T, Index R>
 struct ChosenFactors {
-  Gates<T, R> a, b;  ///< Of both, `weights` are those of the R pairs: units x R.
+  GatePass<T, R> a, b;  ///< Of both, `weights` are those of the R pairs: units x R.
   const Sequences* sequences = nullptr;
   MatrixView<T> means, a_scores, b_scores;  ///< Sequences x d_in, and probabilities over the pool.
   MatrixView<T> condition;  ///< What the chosen A's say of B, probabilities: sequences x E.
@@ -68,8 +69,8 @@ class FactorGate {
     f.a.chosen = tape.template array<std::int32_t>(x.rows() * rank);
     f.b.chosen = tape.template array<std::int32_t>(x.rows() * rank);
     if (routing.memory == Routing::Memory::reuse) {
-      f.a = a_memory_.recall(tape, x.rows(), rank, name_, f.a);
-      f.b = b_memory_.recall(tape, x.rows(), rank, name_, f.b);
+      a_memory_.recall(tape, x.rows(), rank, name_, f.a);
+      b_memory_.recall(tape, x.rows(), rank, name_, f.b);
       return f;
     }
     const Index count = f.sequences->count();
@@ -85,29 +86,30 @@ class FactorGate {
       backend.skinny_dot(factors, condition_->value, T(1), f.pool, false, Chosen{});
       backend.for_each(pool * rank, [p = f.pool] BRANCHLORA_BODY(Index i) {
         T* block = p.row(i / rank) + i % rank * pool;
-        gate::softmax<pool>(block, all, block);
+        gating::softmax<pool>(block, all, block);
       });
     }
-    auto* unit_a = tape.template array<std::int32_t>(count * rank);
-    auto* unit_b = tape.template array<std::int32_t>(count * rank);
+    f.a.unit_chosen = tape.template array<std::int32_t>(count * rank);
+    f.b.unit_chosen = tape.template array<std::int32_t>(count * rank);
     backend.for_each(count, [=] BRANCHLORA_BODY(Index s) {
       const T* l = logits.row(s);
-      std::int32_t* ia = unit_a + s * rank;
-      std::int32_t* ib = unit_b + s * rank;
-      gate::softmax<pool>(l, all, f.a_scores.row(s));
-      gate::softmax<pool>(l + pool, all, f.b_scores.row(s));
-      gate::top_k<pool, rank>(l, all, ia);
+      std::int32_t* ia = f.a.unit_chosen + s * rank;
+      std::int32_t* ib = f.b.unit_chosen + s * rank;
+      gating::softmax<pool>(l, all, f.a_scores.row(s));
+      gating::softmax<pool>(l + pool, all, f.b_scores.row(s));
+      gating::top_k<pool, rank>(l, all, ia);
       choose_b(f, s, ia, l + pool, ib);
       for (Index r = 0; r < rank; ++r) {
         f.a.weights(s, r) = V::scored ? unit * f.a_scores(s, ia[r]) * b_score(f, s, ib[r]) : T(1);
       }
     });
     f.a.unit_of = f.b.unit_of = gate::units_of_tokens(tape, *f.sequences);
-    gate::spread(backend, x.rows(), unit_a, f.a);
-    gate::spread(backend, x.rows(), unit_b, f.b);
+    for (const GatePass<T, rank>& g : {f.a, f.b}) {
+      gate::for_tokens(backend, g, 0, x.rows(), Spread{});
+    }
     if (routing.memory == Routing::Memory::remember) {
-      a_memory_.remember(backend, unit_a, f.a);
-      b_memory_.remember(backend, unit_b, f.b);
+      a_memory_.remember(backend, f.a);
+      b_memory_.remember(backend, f.b);
     }
     return f;
   }
@@ -132,18 +134,18 @@ class FactorGate {
         dp[i] += unit * b_score(f, s, j) * d;
         dq[j] += unit * f.a_scores(s, i) * d;
       }
-      gate::softmax_backward<pool>(f.a_scores.row(s), dp, dlogits.row(s));
-      gate::softmax_backward<pool>(f.b_scores.row(s), dq, dlogits.row(s) + pool);
+      gating::softmax_backward<pool>(f.a_scores.row(s), dp, dlogits.row(s));
+      gating::softmax_backward<pool>(f.b_scores.row(s), dq, dlogits.row(s) + pool);
       if (V::conditional) {
         for (T& d : dq) d *= lambda;
-        gate::softmax_backward<pool>(f.condition.row(s), dq, dcondition.row(s));
+        gating::softmax_backward<pool>(f.condition.row(s), dq, dcondition.row(s));
       }
     });
     if constexpr (V::conditional) close_condition(tape, f, dcondition, a);
     if (a_router_->trainable || b_router_->trainable) {
-      const bool add = std::exchange(a_router_->has_grad, true);
+      const auto dw = a_router_->sink();
       b_router_->has_grad = true;
-      backend.skinny_outer(dlogits, f.means, T(1), both(a_router_->grad), add, Chosen{});
+      backend.skinny_outer(dlogits, f.means, T(1), both(dw.view), dw.add, Chosen{});
     }
     if (x.needs_grad()) {
       const auto dmeans = tape.scratch(count, x.cols());
@@ -153,6 +155,15 @@ class FactorGate {
   }
 
   // Public since nvcc takes bodies from public functions only.
+
+  /// Gives a token the choice of its sequence.
+  struct Spread {
+    BRANCHLORA_HD void operator()(const GatePass<T, rank>& g, Index t) const {
+      for (Index k = 0; k < rank; ++k) {
+        g.chosen[t * rank + k] = g.unit_chosen[g.unit(t) * rank + k];
+      }
+    }
+  };
 
   /// From the gradient of the sum that `condition` is the softmax of to those of W_r and A.
   void close_condition(Tape<B>& tape, const Factors& f, MatrixView<const T> dcondition,
@@ -168,15 +179,15 @@ class FactorGate {
         if (f.a.chosen_of(offsets[s])[r] != e) continue;
         for (Index i = 0; i < pool; ++i) dp[i] += dcondition(s, i);
       }
-      gate::softmax_backward<pool>(f.pool.row(e) + r * pool, dp, dpool.row(e) + r * pool);
+      gating::softmax_backward<pool>(f.pool.row(e) + r * pool, dp, dpool.row(e) + r * pool);
     });
     if (condition_->trainable) {
-      const bool add = std::exchange(condition_->has_grad, true);
-      backend.skinny_outer(dpool, a.value, T(1), condition_->grad, add, Chosen{});
+      const auto dw = condition_->sink();
+      backend.skinny_outer(dpool, a.value, T(1), dw.view, dw.add, Chosen{});
     }
     if (a.trainable) {
-      const bool add = std::exchange(a.has_grad, true);
-      backend.skinny_axpy(dpool, condition_->value, T(1), a.grad, add, Chosen{});
+      const auto da = a.sink();
+      backend.skinny_axpy(dpool, condition_->value, T(1), da.view, da.add, Chosen{});
     }
   }
 
@@ -202,23 +213,23 @@ class FactorGate {
   BRANCHLORA_HD static void choose_b(const Factors& f, Index s, const std::int32_t* ia,
                                      const T* logits, std::int32_t* ib) {
     if (!V::conditional) {
-      gate::top_k<pool, rank>(logits, all, ib);
+      gating::top_k<pool, rank>(logits, all, ib);
       return;
     }
     T scores[pool] = {};
     for (Index r = 0; r < rank; ++r) {
       for (Index e = 0; e < pool; ++e) scores[e] += f.pool(ia[r], r * pool + e);
     }
-    gate::softmax<pool>(scores, all, f.condition.row(s));
+    gating::softmax<pool>(scores, all, f.condition.row(s));
     for (Index e = 0; e < pool; ++e) scores[e] = b_score(f, s, e);
-    gate::top_k<pool, rank>(scores, all, ib);
+    gating::top_k<pool, rank>(scores, all, ib);
   }
 
   std::string name_;
   Parameter<T>* a_router_;
   Parameter<T>* b_router_;
   Parameter<T>* condition_ = nullptr;
-  gate::Memory<B, rank> a_memory_, b_memory_;
+  GateMemory<B, rank> a_memory_, b_memory_;
 };
 
 }  // namespace branchlora

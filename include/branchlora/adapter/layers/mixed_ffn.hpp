@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "branchlora/adapter/any_ffn.hpp"
-#include "branchlora/adapter/gate.hpp"
-#include "branchlora/adapter/gate/balance_slopes.hpp"
+#include "branchlora/adapter/gate/gating_steps.hpp"
+#include "branchlora/adapter/gate/losses/balance.hpp"
 #include "branchlora/adapter/layers/expert_loras.hpp"
 #include "branchlora/adapter/policy/balance.hpp"
 #include "branchlora/autograd/op/add.hpp"
@@ -75,11 +75,11 @@ class MixedFfn final : public AnyFfn<B> {
     const Var<T> weights = tape.result(tokens, top_k, logits);
     tape.backend().for_each(tokens,
                             [=, l = logits.value(), w = weights.value()] BRANCHLORA_BODY(Index t) {
-                              gate::softmax<experts>(l.row(t), all, p.row(t));
-                              gate::top_k<experts, top_k>(l.row(t), all, chosen + t * top_k);
+                              gating::softmax<experts>(l.row(t), all, p.row(t));
+                              gating::top_k<experts, top_k>(l.row(t), all, chosen + t * top_k);
                               for (Index k = 0; k < top_k; ++k)
                                 w(t, k) = p(t, chosen[t * top_k + k]);
-                              gate::normalize<top_k>(w.row(t));
+                              gating::normalize<top_k>(w.row(t));
                             });
     tape.record(weights, RouteOperation{this, logits, weights, p, chosen});
     return weights;
@@ -104,7 +104,7 @@ class MixedFfn final : public AnyFfn<B> {
                             [=, p = route.p, chosen = route.chosen, w = route.weights.value(),
                              dw = route.weights.grad()] BRANCHLORA_BODY(Index t) {
                               T d[experts];
-                              gate::softmax_backward<experts>(p.row(t), slopes, d);
+                              gating::softmax_backward<experts>(p.row(t), slopes, d);
                               T dot = 0;
                               for (Index k = 0; k < top_k; ++k) dot += w(t, k) * dw(t, k);
                               for (Index k = 0; k < top_k; ++k) {

@@ -56,4 +56,29 @@ struct BranchMix {
   }
 };
 
+/// z of a token of a batch, from u and its gates. `Mix` is a `BranchMix`.
+template <class Mix, class T>
+struct Forward {
+  MatrixView<const T> u;
+  MatrixView<T> z;
+
+  template <class Pass>
+  BRANCHLORA_HD void operator()(const Pass& g, Index t) const {
+    Mix::forward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), z.row(t));
+  }
+};
+
+/// From the gradient of a token's z to those of u and of the gates of the branches it chose.
+template <class Mix, class T>
+struct Backward {
+  MatrixView<const T> u, dz;
+  MatrixView<T> du, dgates;
+
+  template <class Pass>
+  BRANCHLORA_HD void operator()(const Pass& g, Index t) const {
+    Mix::backward(u.row(t), g.weights.row(g.unit(t)), g.chosen_of(t), dz.row(t), du.row(t),
+                  dgates.row(t));
+  }
+};
+
 }  // namespace branchlora::mix

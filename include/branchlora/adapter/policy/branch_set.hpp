@@ -10,6 +10,8 @@
 #include <string>
 
 #include "branchlora/core/error.hpp"
+#include "branchlora/core/host_device.hpp"
+#include "branchlora/core/matrix.hpp"
 
 namespace branchlora {
 
@@ -23,6 +25,9 @@ inline constexpr int max_branches = 64;
 constexpr BranchSet first_branches(int count) {
   return count >= max_branches ? ~BranchSet{0} : (BranchSet{1} << count) - 1;
 }
+
+/// Whether branch `i` is in the set.
+BRANCHLORA_HD constexpr bool contains(BranchSet set, Index i) { return ((set >> i) & 1U) != 0; }
 
 /// Throws `Error` naming `owner` if a set that was saved has no branch, or one beyond `count`.
 inline void expect_saved_branches(BranchSet set, int count, const std::string& owner) {

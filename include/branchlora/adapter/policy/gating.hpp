@@ -2,7 +2,7 @@
 /// Policy: how scores become gate weights.
 #pragma once
 
-#include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/gate/gating_steps.hpp"
 #include "branchlora/adapter/policy/policy.hpp"
 
 namespace branchlora {
@@ -62,13 +62,13 @@ struct TopKThenSoftmax {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* /*saved*/, T* weights,
                                     std::int32_t* chosen) {
-    const BranchSet kept = gate::top_k<N, K>(logits, allowed, chosen);
-    gate::softmax_of_chosen<N, K>(logits, kept, chosen, weights);
+    const BranchSet kept = top_k<N, K>(logits, allowed, chosen);
+    softmax_of_chosen<N, K>(logits, kept, chosen, weights);
   }
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* /*saved*/, const T* weights,
                                      const std::int32_t* chosen, const T* dweights, T* dlogits) {
-    gate::softmax_backward<N, K>(weights, chosen, dweights, dlogits);
+    softmax_backward<N, K>(weights, chosen, dweights, dlogits);
   }
 
   bool operator==(const TopKThenSoftmax&) const = default;
@@ -83,22 +83,18 @@ struct SoftmaxThenTopK {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* saved, T* weights,
                                     std::int32_t* chosen) {
-    gate::softmax<N>(logits, allowed, saved);
-    const BranchSet kept = gate::top_k<N, K>(logits, allowed, chosen);
-    for (Index i = 0; i < N; ++i) weights[i] = gate::has(kept, i) ? saved[i] : T(0);
+    softmax<N>(logits, allowed, saved);
+    const BranchSet kept = top_k<N, K>(logits, allowed, chosen);
+    for (Index i = 0; i < N; ++i) weights[i] = contains(kept, i) ? saved[i] : T(0);
   }
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* saved, const T* /*weights*/,
                                      const std::int32_t* chosen, const T* dweights, T* dlogits) {
-    gate::softmax_backward<N, K>(saved, chosen, dweights, dlogits);
+    softmax_backward<N, K>(saved, chosen, dweights, dlogits);
   }
 
   bool operator==(const SoftmaxThenTopK&) const = default;
 };
-
-/// Softmax over all, keep the largest, divide by their sum. The sum over all cancels, so this is
-/// the softmax over the chosen, gradient included: another name, not another method.
-using SoftmaxThenTopKRenormalised = TopKThenSoftmax;
 
 /// The branches up to the most probable one, r, of N: branch j (from 1) has the weight (j / N)^2 if
 /// j <= r, times 1 + p_r - stop(p_r), whose value is 1 and whose gradient is that of p_r, r's part
@@ -113,8 +109,8 @@ struct RankPrefix {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* saved, T* weights,
                                     std::int32_t* chosen) {
-    gate::softmax<N>(logits, allowed, saved);
-    gate::top_k<N, 1>(logits, allowed, chosen);
+    softmax<N>(logits, allowed, saved);
+    top_k<N, 1>(logits, allowed, chosen);
     const Index best = chosen[0];
     for (Index j = 0; j < N; ++j) {
       const T share = static_cast<T>(j + 1) / static_cast<T>(N);
@@ -149,8 +145,8 @@ struct Argmax {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, BranchSet allowed, T* /*saved*/, T* weights,
                                     std::int32_t* chosen) {
-    gate::top_k<N, 1>(logits, allowed, chosen);
-    gate::only<N, K>(chosen[0], weights, chosen);
+    top_k<N, 1>(logits, allowed, chosen);
+    only<N, K>(chosen[0], weights, chosen);
   }
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* /*saved*/, const T* /*weights*/,
@@ -173,16 +169,16 @@ struct SigmoidRenormalised {
   BRANCHLORA_HD static void forward(const T* logits, const T* bias, BranchSet allowed, T* saved,
                                     T* weights, std::int32_t* chosen) {
     for (Index i = 0; i < N; ++i) saved[i] = math::sigmoid(logits[i]) + bias[i];
-    const T sum = gate::shares<N, K>(saved, allowed, weights, chosen);
+    const T sum = shares<N, K>(saved, allowed, weights, chosen);
     for (Index i = 0; i < N; ++i) {
       const T p = math::sigmoid(logits[i]);
-      saved[i] = gate::has(allowed, i) ? p * (T(1) - p) / sum : T(0);
+      saved[i] = contains(allowed, i) ? p * (T(1) - p) / sum : T(0);
     }
   }
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* saved, const T* weights, const std::int32_t* chosen,
                                      const T* dweights, T* dlogits) {
-    const T dot = gate::dot_chosen<K>(weights, dweights, chosen);
+    const T dot = dot_chosen<K>(weights, dweights, chosen);
     for (Index i = 0; i < N; ++i) dlogits[i] = T(0);
     for (Index k = 0; k < K; ++k) {
       dlogits[chosen[k]] = saved[chosen[k]] * (dweights[chosen[k]] - dot);
@@ -201,16 +197,16 @@ struct SoftmaxRenormalised {
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void forward(const T* logits, const T* bias, BranchSet allowed, T* saved,
                                     T* weights, std::int32_t* chosen) {
-    gate::softmax<N>(logits, allowed, saved);
+    softmax<N>(logits, allowed, saved);
     for (Index i = 0; i < N; ++i) saved[i] += bias[i];
-    const T sum = gate::shares<N, K>(saved, allowed, weights, chosen);
-    gate::softmax<N>(logits, allowed, saved);
+    const T sum = shares<N, K>(saved, allowed, weights, chosen);
+    softmax<N>(logits, allowed, saved);
     for (Index i = 0; i < N; ++i) saved[i] /= sum;
   }
   template <Index N, Index K, class T>
   BRANCHLORA_HD static void backward(const T* saved, const T* weights, const std::int32_t* chosen,
                                      const T* dweights, T* dlogits) {
-    const T dot = gate::dot_chosen<K>(weights, dweights, chosen);
+    const T dot = dot_chosen<K>(weights, dweights, chosen);
     T total = 0;
     T mean = 0;
     for (Index k = 0; k < K; ++k) mean += saved[chosen[k]] * (dweights[chosen[k]] - dot);

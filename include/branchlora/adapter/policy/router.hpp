@@ -12,10 +12,12 @@ namespace branchlora {
 
 template <Backend B, class V>
 class NoGate;
-template <Backend B, class V>
-class LinearGate;
-template <Backend B, class V>
+template <Backend B, class V, class Scores>
+class GateLayer;
+template <Backend B, class V, class Own>
 class BlockGate;
+template <Backend B, class V, bool Apart>
+class LinearScores;
 
 namespace router {
 struct None;
@@ -29,7 +31,7 @@ struct Router;
 
 /// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
 /// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
-/// the template `Gate<B, V>` that does it (see `LinearGate` in adapter/gate/).
+/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/).
 template <class P>
 concept RouterPolicy = PolicyOf<P, category::Router> && requires {
   { P::rows(1) } -> std::same_as<int>;
@@ -74,7 +76,7 @@ struct Linear {
   using Category = category::Router;
   using Granularity = Granularity_;
   template <class B, class V>
-  using Gate = LinearGate<B, V>;
+  using Gate = GateLayer<B, V, LinearScores<B, V, false>>;
   static constexpr bool per_task = false;
   static std::string name() { return fmt::format("router::Linear<{}>", Granularity::name()); }
   static constexpr int rows(int branches) { return branches; }
@@ -88,7 +90,7 @@ struct PerBlock : Inner {
   static_assert(!Inner::per_task && Inner::rows(1) > 0,
                 "The router inside PerBlock must be one router for all tasks.");
   template <class B, class V>
-  using Gate = BlockGate<B, V>;
+  using Gate = BlockGate<B, V, GateLayer<B, V, LinearScores<B, V, true>>>;
   static constexpr bool per_block = true;
   static std::string name() { return fmt::format("router::PerBlock<{}>", Inner::name()); }
   bool operator==(const PerBlock&) const = default;

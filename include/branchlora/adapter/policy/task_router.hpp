@@ -13,9 +13,9 @@
 namespace branchlora {
 
 template <Backend B, class V>
-class TaskGate;
+class TaskScores;
 
-/// What `TaskGate` asks of a router beside `RouterPolicy`:
+/// What `TaskScores` asks of a router beside `RouterPolicy`:
 ///
 /// - `width(branches, d_in)`, the numbers that each task trains for itself, and `start(random, i)`,
 ///   how number i of `branches` starts;
@@ -45,7 +45,7 @@ struct OfTask {
   using Category = category::Router;
   using Granularity = per::Task;
   template <class B, class V>
-  using Gate = TaskGate<B, V>;
+  using Gate = GateLayer<B, V, TaskScores<B, V>>;
   static constexpr bool per_task = true;
   static constexpr bool mapped = true;
   static constexpr bool bias = false;

@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 
+#include "branchlora/adapter/auxiliary_losses.hpp"
 #include "branchlora/core/error.hpp"
 #include "branchlora/core/random.hpp"
 #include "branchlora/core/sequences.hpp"
@@ -13,7 +14,7 @@
 namespace branchlora {
 
 /// How a batch of sequences is to be routed. Everything referred to must outlive the step.
-struct Routing {
+struct RoutingContext {
   /// What to do with the gates that were chosen once for a whole sequence.
   enum class Memory : std::uint8_t {
     none,      ///< Choose, and forget after the step.
@@ -32,13 +33,25 @@ struct Routing {
   /// Whether this is a training batch whose tasks are known: adapters may route by them and add
   /// losses of their routing.
   bool supervise = false;
+  /// Where the values of auxiliary losses are added up; null: they are not computed. Their
+  /// gradients do not depend on it.
+  AuxiliaryLosses* losses = nullptr;
 };
 
-/// Throws `Error` that names the layer unless `routing` has sequences of `tokens` tokens in all.
-inline void expect_sequences(const Routing& routing, Index tokens, const std::string& name) {
-  expect(routing.sequences != nullptr, "{}: a routed adapter needs to know the sequences", name);
-  expect(routing.sequences->tokens() == tokens, "{}: sequences of {} tokens, found {}", name,
-         routing.sequences->tokens(), tokens);
+using Routing = RoutingContext;
+
+/// Throws `Error` that names the layer unless `context` has sequences of `tokens` tokens in all, of
+/// which none is empty.
+inline void expect_sequences(const RoutingContext& context, Index tokens, const std::string& name) {
+  expect(context.sequences != nullptr, "{}: a routed adapter needs to know the sequences", name);
+  const Sequences& sequences = *context.sequences;
+  expect(sequences.tokens() == tokens, "{}: sequences of {} tokens, found {}", name,
+         sequences.tokens(), tokens);
+  for (std::size_t s = 1; s < sequences.offsets.size(); ++s) {
+    expect(sequences.offsets[s] > sequences.offsets[s - 1],
+           "{}: sequence {} of {} is empty: expected at least one token", name, s - 1,
+           sequences.count());
+  }
 }
 
 }  // namespace branchlora

@@ -1,5 +1,6 @@
 /// @file
-/// The steps that every gate is made of: softmax over a set of branches, and the k best.
+/// The functions that gatings are made of: softmax over a set of branches, top-k, and their
+/// gradients. One unit at a time, on host and device alike.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +10,7 @@
 #include "branchlora/core/math.hpp"
 #include "branchlora/core/matrix.hpp"
 
-namespace branchlora::gate {
-
-/// Whether branch `i` is in the set.
-BRANCHLORA_HD constexpr bool has(BranchSet set, Index i) { return ((set >> i) & 1U) != 0; }
+namespace branchlora::gating {
 
 /// Divides weights by their sum, which is returned.
 template <Index N, class T>
@@ -28,10 +26,10 @@ template <Index N, class T>
 BRANCHLORA_HD void softmax(const T* logits, BranchSet allowed, T* probabilities) {
   T highest = math::lowest<T>();
   for (Index i = 0; i < N; ++i) {
-    if (has(allowed, i) && logits[i] > highest) highest = logits[i];
+    if (contains(allowed, i) && logits[i] > highest) highest = logits[i];
   }
   for (Index i = 0; i < N; ++i) {
-    probabilities[i] = has(allowed, i) ? math::exp(logits[i] - highest) : T(0);
+    probabilities[i] = contains(allowed, i) ? math::exp(logits[i] - highest) : T(0);
   }
   normalize<N>(probabilities);
 }
@@ -69,7 +67,7 @@ BRANCHLORA_HD void softmax_backward(const T* probabilities, const T* dprobabilit
 template <class T>
 BRANCHLORA_HD T worth(const T* scores, BranchSet allowed, Index i) {
   const T score = scores[i] > math::lowest<T>() ? scores[i] : math::lowest<T>();
-  return has(allowed, i) ? score : -math::infinity<T>();
+  return contains(allowed, i) ? score : -math::infinity<T>();
 }
 
 /// All N branches: the allowed ones, best first, then the others; ties to the lower index. Without
@@ -124,7 +122,7 @@ BRANCHLORA_HD BranchSet top_k(const T* scores, BranchSet allowed, std::int32_t* 
     for (; count < K && at[count] >= 0; ++count) kept |= BranchSet{1} << at[count];
     for (Index k = 0; k < K; ++k) chosen[k] = at[k];
     for (std::int32_t i = 0; count < K; ++i) {
-      if (!has(kept, i)) chosen[count++] = i;
+      if (!contains(kept, i)) chosen[count++] = i;
     }
     return kept;
   }
@@ -141,7 +139,7 @@ BRANCHLORA_HD void softmax_of_chosen(const T* logits, BranchSet kept, const std:
     for (Index i = 0; i < N; ++i) weights[i] = T(0);
     for (Index k = 0; k < K; ++k) {
       const T exp = math::exp(logits[chosen[k]] - logits[chosen[0]]);
-      weights[chosen[k]] = has(kept, chosen[k]) ? exp : T(0);
+      weights[chosen[k]] = contains(kept, chosen[k]) ? exp : T(0);
     }
     normalize<N>(weights);
   }
@@ -152,7 +150,7 @@ BRANCHLORA_HD void softmax_of_chosen(const T* logits, BranchSet kept, const std:
 template <Index N, Index K, class T>
 BRANCHLORA_HD T shares(const T* values, BranchSet allowed, T* weights, std::int32_t* chosen) {
   const BranchSet kept = top_k<N, K>(values, allowed, chosen);
-  for (Index i = 0; i < N; ++i) weights[i] = has(kept, i) ? values[i] : T(0);
+  for (Index i = 0; i < N; ++i) weights[i] = contains(kept, i) ? values[i] : T(0);
   return normalize<N>(weights);
 }
 
@@ -163,4 +161,4 @@ BRANCHLORA_HD void only(Index branch, T* weights, std::int32_t* chosen) {
   top_k<N, K>(weights, BranchSet{1} << branch, chosen);
 }
 
-}  // namespace branchlora::gate
+}  // namespace branchlora::gating

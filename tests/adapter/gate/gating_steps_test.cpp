@@ -1,4 +1,4 @@
-#include "branchlora/adapter/gate.hpp"
+#include "branchlora/adapter/gate/gating_steps.hpp"
 
 #include <doctest/doctest.h>
 
@@ -29,7 +29,7 @@ std::array<float, n> random_scores(std::mt19937& engine) {
 template <Index K>
 std::array<std::int32_t, K> best(const std::array<float, n>& scores, BranchSet allowed) {
   std::array<std::int32_t, K> chosen;
-  gate::top_k<n, K>(scores.data(), allowed, chosen.data());
+  gating::top_k<n, K>(scores.data(), allowed, chosen.data());
   return chosen;
 }
 
@@ -52,12 +52,12 @@ TEST_CASE("all branches in order are a stable sort, what is not allowed last") {
     std::array<std::int32_t, n> expected;
     std::iota(expected.begin(), expected.end(), 0);
     std::stable_sort(expected.begin(), expected.end(), [&](std::int32_t a, std::int32_t b) {
-      if (gate::has(allowed, a) != gate::has(allowed, b)) return gate::has(allowed, a);
-      return gate::has(allowed, a) &&
+      if (contains(allowed, a) != contains(allowed, b)) return contains(allowed, a);
+      return contains(allowed, a) &&
              scores[static_cast<std::size_t>(a)] > scores[static_cast<std::size_t>(b)];
     });
     std::array<std::int32_t, n> found;
-    CHECK(gate::top_k<n, n>(scores.data(), allowed, found.data()) == allowed);
+    CHECK(gating::top_k<n, n>(scores.data(), allowed, found.data()) == allowed);
     CHECK(found == expected);
     // Those chosen one by one come in the same order.
     const auto most = best<n - 1>(scores, allowed);
@@ -89,9 +89,9 @@ TEST_CASE("the softmax of those chosen has the bits of the softmax over their se
       for (float& l : logits) l = normal(engine);
       const BranchSet allowed = trial == 0 ? first_branches(n) : engine() % 255 + 1;
       std::array<std::int32_t, K> chosen;
-      const BranchSet kept = gate::top_k<n, K>(logits.data(), allowed, chosen.data());
-      gate::softmax<n>(logits.data(), kept, expected.data());
-      gate::softmax_of_chosen<n, K>(logits.data(), kept, chosen.data(), found.data());
+      const BranchSet kept = gating::top_k<n, K>(logits.data(), allowed, chosen.data());
+      gating::softmax<n>(logits.data(), kept, expected.data());
+      gating::softmax_of_chosen<n, K>(logits.data(), kept, chosen.data(), found.data());
       CHECK(found == expected);
     }
   };
