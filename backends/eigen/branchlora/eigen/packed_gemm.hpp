@@ -207,13 +207,13 @@ void multiply_by(MatrixView<const Scalar<S>> x, const PackedMatrix<S>& packed, b
                  TermOrder order, const TokenWork<Scalar<S>>& work) {
   if (x.rows >= 2 * Kernel::tokens * threads) {
     const Product<S, Kernel> product(x, packed, add, y, terms, order, work);
-    parallel_blocks(x.rows, Kernel::tokens, threads,
+    parallel_blocks(x.rows, {Kernel::tokens, Kernel::block / 2}, threads,
                     [&](Index first, Index last) { product(first, last, 0, y.cols); });
   } else {
     Interleaved(work, 0, x.rows).finish(x.rows);
     const TokenWork<Scalar<S>> none;
     const Product<S, Kernel> product(x, packed, add, y, terms, order, none);
-    parallel_blocks(y.cols, panel<S>, threads,
+    parallel_blocks(y.cols, {panel<S>, strip}, threads,
                     [&](Index begin, Index end) { product(0, x.rows, begin, end); });
   }
 }
