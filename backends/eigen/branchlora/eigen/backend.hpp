@@ -165,14 +165,10 @@ class Backend {
   FrozenWeight freeze(MatrixView<const T> weight, Storage storage) {
     FrozenWeight f{weight, {}, {}, {}, {}};
     if constexpr (std::is_same_v<T, float>) {
-      const detail::RowMajor<float> transposed = detail::map(weight).transpose();
-      const MatrixView<const float> t(transposed.data(), weight.cols, weight.rows);
       if (storage == Storage::full) {
-        f.forward = std::make_shared<const PackedMatrix<float>>(t);
-        f.backward = std::make_shared<const PackedMatrix<float>>(weight);
+        pack(weight, f.forward, f.backward);
       } else {
-        f.forward16 = std::make_shared<const PackedMatrix<bfloat16>>(t);
-        f.backward16 = std::make_shared<const PackedMatrix<bfloat16>>(weight);
+        pack(weight, f.forward16, f.backward16);
       }
     } else {
       expect(storage == Storage::full, "frozen weights in bfloat16: the backend must be of float");
@@ -237,6 +233,13 @@ class Backend {
   }
 
  private:
+  template <class S>
+  static void pack(MatrixView<const float> weight, std::shared_ptr<const PackedMatrix<S>>& forward,
+                   std::shared_ptr<const PackedMatrix<S>>& backward) {
+    forward = std::make_shared<const PackedMatrix<S>>(PackedMatrix<S>::transposed(weight));
+    backward = std::make_shared<const PackedMatrix<S>>(weight);
+  }
+
   /// Threads for so many multiplications with additions.
   int threads_for(Index products) const { return worthwhile(threads_, duration_of(products)); }
   /// Threads for a product with a factor of a few `rows`: its passes over `m` count too.
