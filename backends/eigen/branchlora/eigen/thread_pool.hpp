@@ -31,7 +31,8 @@ namespace branchlora::eigen {
 /// loss the owner works alone for twenty times as long, so help costs a twentieth at most.
 class ThreadPool {
  public:
-  /// Shortest work, on one thread, that others are woken for: waking one takes up to a tenth of it.
+  /// Shortest work, on one thread, that others are woken for: a helper takes a quarter of this to
+  /// wake up, so it still saves a quarter.
   static constexpr std::chrono::nanoseconds least{100'000};
 
   ThreadPool() = default;
