@@ -2,7 +2,8 @@ include(CMakePackageConfigHelpers)
 include(GNUInstallDirs)
 
 set(package_dir ${CMAKE_INSTALL_DATADIR}/cmake/branchlora)
-install(TARGETS branchlora branchlora_eigen EXPORT branchloraTargets FILE_SET HEADERS FILE_SET mpi)
+install(TARGETS branchlora branchlora_eigen EXPORT branchloraTargets FILE_SET HEADERS
+        FILE_SET processes)
 install(EXPORT branchloraTargets NAMESPACE branchlora:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/branchloraConfig.cmake.in branchloraConfig.cmake
                               INSTALL_DESTINATION ${package_dir})

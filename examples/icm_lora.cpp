@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "backend.hpp"
@@ -31,7 +32,7 @@ struct Settings {
   std::filesystem::path vocabulary = BRANCHLORA_SOURCE_DIR "/data/pretrain/vocab.json";
   std::vector<std::string> tasks{"03-imagenet", "04-gqa", "06-grounding"};
   Index limit = 200;  ///< Test questions of each task at most; 0: all.
-  int threads = 1;
+  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   bool as_released = false;
   bool smoke = false;
   continual::Options options;

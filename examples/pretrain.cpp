@@ -12,11 +12,13 @@
 ///
 ///     pretrain --from choose --start instruct.safetensors --out base.safetensors
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "backend.hpp"
 #include "branchlora/data/augment.hpp"
@@ -53,7 +55,7 @@ struct Options {
   double decay = 0.02;
   double words_weight = 0.3;  ///< Of the words' loss beside the answers'.
   bool keep_words = false;    ///< No weight decay of the words' embeddings.
-  int threads = 2;
+  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   Index report = 200;
 };
 
@@ -414,7 +416,7 @@ int main(int argc, char** argv) {
   app.add_flag("--keep-words", o.keep_words,
                "No weight decay of the embeddings, which would shrink those of words not said");
   app.add_option("--words-weight", o.words_weight, "Weight of the words' loss");
-  app.add_option("--threads", o.threads);
+  app.add_option("--threads", o.threads)->check(CLI::PositiveNumber);
   app.add_option("--report", o.report, "Steps between reports");
   CLI11_PARSE(app, argc, argv);
   try {

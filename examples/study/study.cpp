@@ -38,6 +38,8 @@ struct Settings {
   Index search_steps = 0;      ///< Steps a task of the search; 0: a third of `options.steps`.
   int seeds = 1;
   int jobs = 1;
+  int threads = 0;  ///< Of each row; 0: `cores`, shared out among the rows at a time.
+  int cores = 1;
   Index limit = 0;  ///< Test questions of each task at most; 0: all.
   std::string instructions = "Original";
   bool resume = false;
@@ -91,8 +93,9 @@ Tasks load_tasks(const Settings& s, const continual::Base& base, Backend& backen
 
 /// Trains a row that is trained, and scores it.
 Results run(const Job& job, const continual::Base& base, std::span<const Tasks::value_type> tasks,
-            const std::filesystem::path& snapshot, const continual::Listener& listener) {
-  Backend backend(1);
+            int threads, const std::filesystem::path& snapshot,
+            const continual::Listener& listener) {
+  Backend backend(threads);
   const continual::Options& o = job.options;
   const auto& [name, protocol, method, hyper, strategies] = *job.row;
   expect(strategies.empty() || protocol == Protocol::stream,
@@ -113,7 +116,7 @@ Results run(const Job& job, const continual::Base& base, std::span<const Tasks::
   }
 }
 
-/// Runs jobs on `workers` threads, each job on one. What a job computes does not depend on that.
+/// Runs jobs, `workers` at a time. What a job computes does not depend on that.
 template <class Work>
 void run_all(std::size_t jobs, int workers, Work work) {
   std::atomic<std::size_t> next = 0;
@@ -173,10 +176,10 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
 }
 
 void write_records(const Results& results, const std::filesystem::path& folder,
-                   const std::string& name) {
+                   const std::string& name, int threads) {
   for (std::size_t k = 0; k < results.size(); ++k) {
     report::write_run(folder / fmt::format("{}{}.json", name, k > 0 ? "-task-given" : ""),
-                      {results[k], report::current_environment(1)});
+                      {results[k], report::current_environment(threads)});
   }
 }
 
@@ -207,7 +210,7 @@ class Study {
         processes_(&processes),
         rows_(rows_of(s, all)),
         base_(continual::Base::open(s.base, s.vocabulary)),
-        backend_(s.jobs),
+        backend_(s.cores),
         tasks_(load_tasks(s, base_, backend_)),
         held_out_(s.search.empty() ? Tasks() : continual::hold_out<Backend>(tasks_)),
         searched_{s.out / "search", {}, {}},
@@ -287,6 +290,8 @@ class Study {
       left.push_back(i);
       total += steps_of(work.jobs[i], tasks.size());
     }
+    const int at_a_time = std::clamp(static_cast<int>(left.size()), 1, s_.jobs);
+    const int threads = s_.threads > 0 ? s_.threads : std::max(1, s_.cores / at_a_time);
     report::Progress progress(total);
     run_all(left.size(), s_.jobs, [&](std::size_t k) {
       const Job& job = work.jobs[left[k]];
@@ -297,16 +302,16 @@ class Study {
         line.advance(steps_of(job, tasks.size()), "finished before");
         return;
       }
-      results = run(job, tasks, &work == &trained_,
+      results = run(job, tasks, &work == &trained_, threads,
                     [&](Index steps, const std::string& what) { line.advance(steps, what); });
-      write_records(results, work.folder, job.name);
+      write_records(results, work.folder, job.name, threads);
     });
   }
 
   /// Trains and scores a row. Only a run of the table keeps snapshots to go on from.
-  Results run(const Job& job, const Tasks& tasks, bool is_final,
+  Results run(const Job& job, const Tasks& tasks, bool is_final, int threads,
               const continual::Listener& listener) const {
-    if (!is_final) return study::run(job, base_, tasks, {}, listener);
+    if (!is_final) return study::run(job, base_, tasks, threads, {}, listener);
     Results results;
     if (job.row->protocol == Protocol::zero_shot) {
       std::vector<std::string> names;
@@ -315,7 +320,7 @@ class Study {
     } else {
       const auto snapshot = s_.out / "snapshots" / (job.name + ".safetensors");
       if (!s_.resume) std::filesystem::remove(snapshot);
-      results = study::run(job, base_, tasks, snapshot, listener);
+      results = study::run(job, base_, tasks, threads, snapshot, listener);
     }
     for (continual::RunResult& r : results) r.zero_shot = zero_;
     return results;
@@ -426,7 +431,8 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
          const Processes& processes) {
   Settings s;
   if (processes.count == 1) {
-    s.jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    s.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    s.jobs = s.cores;
   }
   CLI::App app("Learns tasks one after another with each row's method and prints a table.", title);
   app.add_option("--data", s.data, "Folder of the tasks")->check(CLI::ExistingDirectory);
@@ -447,7 +453,9 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   app.add_option("--search-steps", s.search_steps,
                  "Training steps of each task in the search (default: a third of --steps)")
       ->check(CLI::PositiveNumber);
-  app.add_option("--jobs", s.jobs, "Rows to train at a time, each on one thread")
+  app.add_option("--jobs", s.jobs, "Rows to train at a time")->check(CLI::PositiveNumber);
+  app.add_option("--threads", s.threads,
+                 "Threads of each row (default: the cores, shared out among the rows at a time)")
       ->check(CLI::PositiveNumber);
   app.add_option("--instructions", s.instructions,
                  "One wording of each task's instructions, or one of ten, drawn for each question")

@@ -164,10 +164,16 @@ TEST_CASE_TEMPLATE("a training step allocates nothing once it has run before", V
       const double first = network.step();
       for (int i = 0; i < 3; ++i) network.step();
       Eigen::internal::set_is_malloc_allowed(false);
-      const long before = allocations;
+      // One thread allocates nothing from here on. Of several, each does when it first takes part
+      // in a product, and on a busy machine that can be some steps later.
       double last = 0;
-      for (int i = 0; i < 3; ++i) last = network.step();
-      CHECK(allocations - before == 0);
+      long allocated = 1;
+      for (int attempt = 0; allocated > 0 && attempt < (threads == 1 ? 1 : 30); ++attempt) {
+        const long before = allocations;
+        for (int i = 0; i < 3; ++i) last = network.step();
+        allocated = allocations - before;
+      }
+      CHECK(allocated == 0);
       Eigen::internal::set_is_malloc_allowed(true);
       CHECK(last < first);
     }

@@ -1,4 +1,4 @@
-#include "branchlora/cuda/nccl.hpp"
+#include "branchlora/parallel/nccl.hpp"
 
 #include <memory>
 #include <string>
@@ -87,7 +87,7 @@ TEST_CASE_TEMPLATE("gradients are summed in their place on the device, where any
   on_ranks(3, [](const ThreadRank& rank) {
     OnHost<T> device;
     B& backend = *device;
-    const cuda::Nccl ranks(rank, 0);
+    const parallel::Nccl ranks(rank, 0);
     CHECK(ranks.rank() == rank.rank());
     CHECK(ranks.size() == 3);
     {
@@ -138,7 +138,7 @@ TEST_CASE("every rank has the same bits") {
   const auto sums = on_ranks(3, [](const ThreadRank& rank) {
     OnHost<float> device;
     cuda::Backend<float>& backend = *device;
-    const cuda::Nccl ranks(rank, 0);
+    const parallel::Nccl ranks(rank, 0);
     const Matrix<cuda::Backend<float>> values(
         backend, random_dense(7, 9, static_cast<std::uint64_t>(rank.rank())));
     const std::span<float> array(values.data(), 63);
@@ -152,7 +152,7 @@ TEST_CASE("every rank has the same bits") {
 TEST_CASE("numbers of the host go through the host") {
   on_ranks(2, [](const ThreadRank& rank) {
     OnHost<float> device;
-    const cuda::Nccl ranks(rank, 0);
+    const parallel::Nccl ranks(rank, 0);
     std::vector<double> values{1.0 + static_cast<double>(rank.rank()), 2};
     ranks.sum(std::span(values));
     CHECK(values == std::vector<double>{3, 4});
@@ -173,7 +173,7 @@ TEST_CASE_TEMPLATE("ranks with a device each learn what one does, up to rounding
     check_same_training(on_ranks(n,
                                  [&](const ThreadRank& rank) {
                                    OnHost<double> device;
-                                   const cuda::Nccl ranks(rank, 0);
+                                   const parallel::Nccl ranks(rank, 0);
                                    return course.train<V>(*device, ranks);
                                  }),
                         one);
@@ -183,7 +183,7 @@ TEST_CASE_TEMPLATE("ranks with a device each learn what one does, up to rounding
 TEST_CASE("ranks that begin with other weights are told so") {
   const auto errors = on_ranks(2, [](const ThreadRank& rank) {
     OnHost<float> device;
-    const cuda::Nccl ranks(rank, 0);
+    const parallel::Nccl ranks(rank, 0);
     Model<cuda::Backend<float>> model(*device);
     (*device).fill(model["a"].value, static_cast<float>(rank.rank()));
     return error_of([&] { parallel::expect_alike(model.parameters, ranks); });
@@ -197,7 +197,7 @@ namespace {
 void sum_alone() {
   cuda::Backend<float> backend;
   const parallel::SingleProcess host;
-  const cuda::Nccl ranks(host, 0);
+  const parallel::Nccl ranks(host, 0);
   const Matrix<cuda::Backend<float>> values(backend, Dense(2, 3));
   const std::span<float> arrays[] = {{values.data(), 3}, {values.data() + 3, 3}};
   for (int i = 0; i < 2; ++i) ranks.sum(backend, std::span<const std::span<float>>(arrays));
@@ -246,7 +246,7 @@ TEST_CASE("a rank that is gone is an error of the others, not a wait without end
       ranks.sum(backend, std::span<const std::span<float>>(&array, 1));
     };
     return error_of([&] {
-      const cuda::Nccl ranks(rank, 0);
+      const parallel::Nccl ranks(rank, 0);
       sum(ranks);
       if (rank.rank() == 1) fail("out of luck");
       const std::string error = error_of([&] { sum(ranks); });
@@ -266,7 +266,7 @@ TEST_CASE("the stand-in finds arrays that differ in size") {
     cuda::Backend<float> backend;
     const Matrix<cuda::Backend<float>> values(backend, Dense(2, 3));
     const std::span<float> array(values.data(), rank.rank() == 0 ? 6 : 5);
-    const cuda::Nccl ranks(rank, 0);
+    const parallel::Nccl ranks(rank, 0);
     check_mentions(
         error_of([&] { ranks.sum(backend, std::span<const std::span<float>>(&array, 1)); }),
         "invalid usage");

@@ -24,7 +24,6 @@ using branchlora::eigen::PackedMatrix;
 using branchlora::eigen::skinny_axpy;
 using branchlora::eigen::TermOrder;
 using branchlora::eigen::TokenWork;
-using branchlora::eigen::gemm::Scalar;
 
 /// Rows lie two further apart than they are long.
 template <class T>
@@ -66,7 +65,7 @@ void check(Index tokens, Index k, Index n, bool add, const Multiply& multiplied)
   CAPTURE(k);
   CAPTURE(n);
   CAPTURE(add);
-  using T = Scalar<S>;
+  using T = float;
   std::mt19937 engine(11);
   const Matrix<T> x(tokens, k, engine);
   const Matrix<T> b(k, n, engine);
@@ -122,9 +121,8 @@ void check_sizes(const Multiply& multiplied) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("packed products match naive sums at every edge size", S, float, double,
-                   bfloat16) {
-  using T = Scalar<S>;
+TEST_CASE_TEMPLATE("packed products match naive sums at every edge size", S, float, bfloat16) {
+  using T = float;
   check_sizes<S>([](MatrixView<const T> x, const PackedMatrix<S>& packed, bool add,
                     MatrixView<T> y) { multiply(x, packed, add, y, 1); });
 }
@@ -140,8 +138,8 @@ TEST_CASE(
 }
 
 TEST_CASE_TEMPLATE("packed products do not depend on the number of threads, bit for bit", S, float,
-                   double, bfloat16) {
-  using T = Scalar<S>;
+                   bfloat16) {
+  using T = float;
   std::mt19937 engine(12);
   for (const Index tokens : {5, 61, 211}) {
     const Matrix<T> x(tokens, 700, engine);
@@ -163,8 +161,8 @@ TEST_CASE_TEMPLATE("packed products do not depend on the number of threads, bit 
 
 // What `skinny_axpy` adds is compared with naive sums in skinny_test.cpp.
 TEST_CASE_TEMPLATE("a term of low rank changes a product as skinny_axpy would, bit for bit", S,
-                   float, double, bfloat16) {
-  using T = Scalar<S>;
+                   float, bfloat16) {
+  using T = float;
   constexpr Index blocks = 4;
   constexpr Index rank = 3;
   std::mt19937 engine(15);
@@ -211,8 +209,8 @@ TEST_CASE_TEMPLATE("a term of low rank changes a product as skinny_axpy would, b
 }
 
 TEST_CASE_TEMPLATE("work on tokens is done before their terms are read, once, and in order", S,
-                   float, double, bfloat16) {
-  using T = Scalar<S>;
+                   float, bfloat16) {
+  using T = float;
   std::mt19937 engine(15);
   constexpr Index rank = 3;
   for (const auto& [tokens, k, n] :

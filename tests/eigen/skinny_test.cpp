@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -177,20 +178,21 @@ std::vector<std::int32_t> random_table(Index tokens, Index blocks, Index k, Inde
 
 TEST_CASE("parallel_blocks covers every index once and cuts at multiples of the grain") {
   for (const Index n : {0, 1, 7, 8, 9, 64, 100}) {
-    for (const int threads : {0, 1, 2, 3, 7, 200}) {
-      std::vector<int> seen(static_cast<std::size_t>(n), 0);
-      std::vector<int> calls(200, 0);
-      bool cuts = true;
-      parallel_blocks(n, 8, threads, [&](Index first, Index last) {
-        if (first % 8 != 0 || (last % 8 != 0 && last != n)) cuts = false;
-        ++calls[static_cast<std::size_t>(first / 8)];
-        for (Index i = first; i < last; ++i) ++seen[static_cast<std::size_t>(i)];
-      });
-      CHECK(cuts);
-      CHECK(std::all_of(seen.begin(), seen.end(), [](int count) { return count == 1; }));
-      int ranges = 0;
-      for (const int count : calls) ranges += count;
-      CHECK(ranges <= std::max(threads, 1));
+    for (const Index piece : {8, 16, 1000}) {
+      for (const int threads : {1, 2, 3, 7, 200}) {
+        std::vector<std::atomic<int>> seen(static_cast<std::size_t>(n));
+        std::atomic<bool> cuts = true;
+        std::atomic<Index> ranges = 0;
+        parallel_blocks(n, {8, piece}, threads, [&](Index first, Index last) {
+          if (first % 8 != 0 || (last % 8 != 0 && last != n)) cuts = false;
+          ++ranges;
+          for (Index i = first; i < last; ++i) ++seen[static_cast<std::size_t>(i)];
+        });
+        CHECK(cuts);
+        CHECK(std::all_of(seen.begin(), seen.end(), [](const auto& count) { return count == 1; }));
+        CHECK(ranges <= std::max<Index>(threads, n / piece));
+        if (threads == 1) CHECK(ranges <= 1);
+      }
     }
   }
 }

@@ -1,6 +1,6 @@
 // The communicator of NCCL, in processes that MPI starts, with a GPU each. Skipped where there are
 // too few.
-#include "branchlora/cuda/nccl.hpp"
+#include "branchlora/parallel/nccl.hpp"
 
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
@@ -35,7 +35,7 @@ TEST_CASE("arrays are summed in their place on the device") {
   const Mpi mpi;
   const int device = cuda::device_of(mpi.local_rank());
   cuda::Backend<float> backend(device);
-  const cuda::Nccl ranks(mpi, device);
+  const parallel::Nccl ranks(mpi, device);
   using Memory = Buffer<cuda::Backend<float>>;
   const Memory a(backend, 3, 5);
   const Memory b(backend, 1, 1000);
@@ -55,7 +55,7 @@ TEST_CASE("processes learn on a GPU each what one does, up to rounding") {
   const Mpi mpi;
   const int device = cuda::device_of(mpi.local_rank());
   B backend(device);
-  const cuda::Nccl ranks(mpi, device);
+  const parallel::Nccl ranks(mpi, device);
   const Course<B> course;
   const Trace one = course.train<V>(backend);
   const Trace own = course.train<V>(backend, ranks);

@@ -44,6 +44,17 @@ inline void expect_device(int device) {
          device);
 }
 
+/// The device of a process by its number among those of its machine: one for each. A process that
+/// is shown a single device takes that. Throws `Error` where there are too few.
+inline int device_of(Index local_rank) {
+  const int count = device_count();
+  if (count == 1) return 0;
+  expect(count == 0 || local_rank < count,
+         "CUDA: expected a device for each process of a machine, found {} for {} or more", count,
+         local_rank + 1);
+  return static_cast<int>(local_rank);
+}
+
 /// Calls `Destroy` on the handle that a unique pointer owns.
 template <auto Destroy>
 struct Destroyer {

@@ -53,19 +53,20 @@ void for_spans(const Sequences& sequences, const AttentionShape& shape, T* saved
   }
   while (std::ssize(starts) <= sequences.count()) starts.push_back(items.size());
   const Index group_heads = shape.heads / shape.kv_heads;
-  parallel_blocks(sequences.count() * shape.kv_heads, 1, threads, [&](Index first, Index last) {
-    for (Index task = first; task < last; ++task) {
-      const Index kv = task % shape.kv_heads;
-      const auto sequence = static_cast<std::size_t>(task / shape.kv_heads);
-      for (std::size_t i = starts[sequence]; i < starts[sequence + 1]; ++i) {
-        const Span& span = *items[i].span;
-        const Index size = span.count * (span.prefix_count + span.count);
-        for (Index h = kv * group_heads; h < (kv + 1) * group_heads; ++h) {
-          body(span, items[i].saved + h * size, h);
-        }
-      }
-    }
-  });
+  parallel_blocks(sequences.count() * shape.kv_heads, {1, 1}, threads,
+                  [&](Index first, Index last) {
+                    for (Index task = first; task < last; ++task) {
+                      const Index kv = task % shape.kv_heads;
+                      const auto sequence = static_cast<std::size_t>(task / shape.kv_heads);
+                      for (std::size_t i = starts[sequence]; i < starts[sequence + 1]; ++i) {
+                        const Span& span = *items[i].span;
+                        const Index size = span.count * (span.prefix_count + span.count);
+                        for (Index h = kv * group_heads; h < (kv + 1) * group_heads; ++h) {
+                          body(span, items[i].saved + h * size, h);
+                        }
+                      }
+                    }
+                  });
 }
 
 }  // namespace detail
@@ -156,7 +157,7 @@ void attention_cached(const KeyRange* ranges, const AttentionShape& shape, Matri
                       int threads) {
   const T scale = T(1) / std::sqrt(static_cast<T>(shape.head_size));
   const Index width = shape.head_size;
-  parallel_blocks(q.rows, 1, threads, [&](Index first, Index last) {
+  parallel_blocks(q.rows, {1, 1}, threads, [&](Index first, Index last) {
     thread_local std::vector<T> memory;
     for (Index i = first; i < last; ++i) {
       const KeyRange range = ranges[i];

@@ -27,8 +27,10 @@
 
 namespace branchlora::eigen {
 
-/// Models `branchlora::Backend` on host memory, with OpenMP threads inside each primitive. Any
-/// number of threads gives the same bits: work is cut only where the cut cannot change a sum.
+/// Models `branchlora::Backend` on host memory, with threads inside each primitive. Any number of
+/// threads gives the same bits: work is cut only where the cut cannot change a sum. Small
+/// primitives are done by the calling thread, and so are large ones for a while after others have
+/// been slow to help with one, so several threads do no harm on a busy machine (`ThreadPool`).
 template <std::floating_point T = float>
 class Backend {
  public:
@@ -69,7 +71,8 @@ class Backend {
                  "the first factor of a product");
     expect_shape(b, op_b == Op::none ? inner : c.cols, op_b == Op::none ? c.cols : inner,
                  "the second factor of a product");
-    parallel_blocks(c.rows, 16, threads_, [&](Index first, Index last) {
+    const int threads = threads_for(c.rows * c.cols * inner);
+    parallel_blocks(c.rows, {16, 256}, threads, [&](Index first, Index last) {
       const Index n = last - first;
       const auto part = c.middle_rows(first, n);
       if (beta != T(0) && beta != T(1)) detail::map(part) *= beta;
@@ -81,7 +84,7 @@ class Backend {
 
   template <class Body>
   void for_each(Index n, Body body) {
-    parallel_blocks(n, 1024, threads_, [&](Index first, Index last) {
+    parallel_timed(n, 1024, threads_, [&](Index first, Index last) {
       const Team<T> team;
       team.loop(last - first, [&](Index i) { body(first + i); });
     });
@@ -94,14 +97,14 @@ class Backend {
 
   template <class Body>
   void for_rows(Index n, Body body) {
-    parallel_blocks(n, 4, threads_, [&](Index first, Index last) {
+    parallel_timed(n, 4, threads_, [&](Index first, Index last) {
       for (Index i = first; i < last; ++i) body(Team<T>{}, i);
     });
   }
 
   template <class F>
   void reduce_columns(Index rows, Index cols, F f, T* out, bool add) {
-    parallel_blocks(cols, 16, threads_, [&](Index first, Index last) {
+    parallel_blocks(cols, {16, 256}, threads_for(rows * cols * 16), [&](Index first, Index last) {
       if (!add) std::fill(out + first, out + last, T(0));
       for (Index r = 0; r < rows; ++r) {
         Team<T>{}.loop(last - first, [&](Index c) { out[first + c] += f(r, first + c); });
@@ -111,7 +114,8 @@ class Backend {
 
   template <class Target>
   void scatter_add_rows(MatrixView<const T> from, MatrixView<T> to, T scale, Target target) {
-    parallel_blocks(to.cols, 16, threads_, [&](Index first, Index last) {
+    const int threads = threads_for(from.rows * to.cols * 16);
+    parallel_blocks(to.cols, {16, 256}, threads, [&](Index first, Index last) {
       for (Index i = 0; i < from.rows; ++i) {
         const Index row = target(i);
         if (row < 0) continue;
@@ -136,21 +140,22 @@ class Backend {
 
   void skinny_dot(MatrixView<const T> x, MatrixView<const T> w, T scale, MatrixView<T> u, bool add,
                   Chosen chosen = {}) {
-    eigen::skinny_dot(x, w, scale, u, add, chosen, threads_);
+    eigen::skinny_dot(x, w, scale, u, add, chosen, threads_for_skinny(x, w.rows, chosen));
   }
   void skinny_axpy(MatrixView<const T> u, MatrixView<const T> w, T scale, MatrixView<T> y, bool add,
                    Chosen chosen = {}) {
-    eigen::skinny_axpy(u, w, scale, y, add, chosen, threads_);
+    eigen::skinny_axpy(u, w, scale, y, add, chosen, threads_for_skinny(y, w.rows, chosen));
   }
   void skinny_outer(MatrixView<const T> u, MatrixView<const T> x, T scale, MatrixView<T> g,
                     bool add, Chosen chosen = {}) {
-    eigen::skinny_outer(u, x, scale, g, add, chosen, threads_);
+    eigen::skinny_outer(u, x, scale, g, add, chosen, threads_for_skinny(x, g.rows, chosen));
   }
 
   /// Does `work` on `n` rows: one thread some rows at a time, so that its parts find them in the
   /// cache.
   void do_work(const RowWork<Backend>& work, Index n) {
-    if (threads_ > 1 || n == 0) return do_rows(*this, work, 0, n, true);
+    const Index columns = work.reads[0].cols + work.reads[1].cols;
+    if (n == 0 || threads_for(n * columns * 32) > 1) return do_rows(*this, work, 0, n, true);
     const auto some = [&](Index first, Index count) { do_rows(*this, work, first, count, true); };
     Interleaved(TokenWork<T>{std::cref(some)}, 0, n).finish(n);
   }
@@ -160,14 +165,10 @@ class Backend {
   FrozenWeight freeze(MatrixView<const T> weight, Storage storage) {
     FrozenWeight f{weight, {}, {}, {}, {}};
     if constexpr (std::is_same_v<T, float>) {
-      const detail::RowMajor<float> transposed = detail::map(weight).transpose();
-      const MatrixView<const float> t(transposed.data(), weight.cols, weight.rows);
       if (storage == Storage::full) {
-        f.forward = std::make_shared<const PackedMatrix<float>>(t);
-        f.backward = std::make_shared<const PackedMatrix<float>>(weight);
+        pack(weight, f.forward, f.backward);
       } else {
-        f.forward16 = std::make_shared<const PackedMatrix<bfloat16>>(t);
-        f.backward16 = std::make_shared<const PackedMatrix<bfloat16>>(weight);
+        pack(weight, f.forward16, f.backward16);
       }
     } else {
       expect(storage == Storage::full, "frozen weights in bfloat16: the backend must be of float");
@@ -213,20 +214,40 @@ class Backend {
   void attention_forward(const Sequences& sequences, const AttentionShape& shape,
                          MatrixView<const T> q, MatrixView<const T> k, MatrixView<const T> v,
                          MatrixView<T> out, T* saved) {
-    eigen::attention_forward(sequences, shape, q, k, v, out, saved, threads_);
+    const Index products = attention_saved(sequences, shape) * (2 * shape.head_size + 16);
+    eigen::attention_forward(sequences, shape, q, k, v, out, saved, threads_for(products));
   }
   void attention_backward(const Sequences& sequences, const AttentionShape& shape,
                           MatrixView<const T> q, MatrixView<const T> k, MatrixView<const T> v,
                           const T* saved, MatrixView<const T> dout, MatrixView<T> dq,
                           MatrixView<T> dk, MatrixView<T> dv) {
-    eigen::attention_backward(sequences, shape, q, k, v, saved, dout, dq, dk, dv, threads_);
+    const Index products = attention_saved(sequences, shape) * (5 * shape.head_size + 16);
+    eigen::attention_backward(sequences, shape, q, k, v, saved, dout, dq, dk, dv,
+                              threads_for(products));
   }
   void attention_cached(const KeyRange* ranges, const AttentionShape& shape, MatrixView<const T> q,
                         MatrixView<const T> k, MatrixView<const T> v, MatrixView<T> out) {
-    eigen::attention_cached(ranges, shape, q, k, v, out, threads_);
+    Index keys = 0;
+    for (Index i = 0; i < q.rows; ++i) keys += ranges[i].count;
+    eigen::attention_cached(ranges, shape, q, k, v, out, threads_for(keys * (4 * q.cols + 64)));
   }
 
  private:
+  template <class S>
+  static void pack(MatrixView<const float> weight, std::shared_ptr<const PackedMatrix<S>>& forward,
+                   std::shared_ptr<const PackedMatrix<S>>& backward) {
+    forward = std::make_shared<const PackedMatrix<S>>(PackedMatrix<S>::transposed(weight));
+    backward = std::make_shared<const PackedMatrix<S>>(weight);
+  }
+
+  /// Threads for so many multiplications with additions.
+  int threads_for(Index products) const { return worthwhile(threads_, duration_of(products)); }
+  /// Threads for a product with a factor of a few `rows`: its passes over `m` count too.
+  int threads_for_skinny(MatrixView<const T> m, Index rows, const Chosen& chosen) const {
+    const Index used = chosen.everything() ? rows : chosen.k * chosen.block;
+    return threads_for(m.rows * m.cols * (used + 8));
+  }
+
   static void do_rows(Backend& backend, const RowWork<Backend>& work, Index first, Index count,
                       bool sums) {
     if (work.rows) work.rows(backend, first, count);
@@ -241,15 +262,16 @@ class Backend {
               const RowWork<Backend>& work) {
     if (!rounded && !full) return false;
     if constexpr (std::is_same_v<T, float>) {
-      const bool sums = threads_ == 1 && x.rows > 0;
+      const int threads = threads_for(x.rows * x.cols * y.cols);
+      const bool sums = threads == 1 && x.rows > 0;
       const auto some = [&](Index first, Index count) {
         Backend one;
         do_rows(one, work, first, count, sums);
       };
       TokenWork<T> along;
       if (work.rows || (sums && work.sums)) along = {std::cref(some), work.reads};
-      if (rounded) multiply(x, *rounded, add, y, threads_, terms, order, along);
-      if (full) multiply(x, *full, add, y, threads_, terms, order, along);
+      if (rounded) multiply(x, *rounded, add, y, threads, terms, order, along);
+      if (full) multiply(x, *full, add, y, threads, terms, order, along);
       if (!sums && work.sums) work.sums(*this, 0, x.rows);
     }
     return true;

@@ -205,7 +205,7 @@ void skinny_axpy(MatrixView<const std::type_identity_t<T>> u,
       chosen.everything()
           ? std::max(skinny::cached / std::max<Index>(w.rows, 1) / 64 * 64, Index{512})
           : 512;
-  parallel_blocks(u.rows, tile, threads, [&](Index first, Index last) {
+  parallel_blocks(u.rows, {tile, 2 * tile}, threads, [&](Index first, Index last) {
     auto& update = LowRankUpdate<T>::of_thread();
     for (; first < last; first += tile) {
       update.open(terms, first, std::min(tile, last - first));

@@ -33,8 +33,8 @@ template <class T>
 inline constexpr Index y_step = strip + line<T>;
 /// Cache lines of a row of x that are fetched at a time: a block is fetched while a strip is made.
 template <Storage S>
-inline constexpr int x_lines =
-    static_cast<int>(std::max(depth<S>* panel<S> / (strip * line<Scalar<S>>), Index{1}));
+inline constexpr int x_lines = static_cast<int>(std::max(depth<S>* panel<S> / (strip * line<float>),
+                                                         Index{1}));
 
 /// The even share of `n` elements among `parts`, in whole cache lines.
 template <class S>
@@ -45,7 +45,7 @@ constexpr Index share(Index n, Index parts) {
 /// Copies x, or rounds it, to rows `row_step` apart, and fills these up with zeros to whole
 /// granules.
 template <Storage S>
-void pack(MatrixView<const Scalar<S>> x, S* to) {
+void pack(MatrixView<const float> x, S* to) {
   if constexpr (std::same_as<S, bfloat16>) {
     for (Index t = 0; t < x.rows; ++t, to += row_step<S>) {
       convert(x.row(t), to, x.cols);
@@ -62,7 +62,7 @@ void pack(MatrixView<const Scalar<S>> x, S* to) {
 template <Storage S, class Kernel>
 class Product {
  public:
-  using T = Scalar<S>;
+  using T = float;
 
   Product(MatrixView<const T> x, const PackedMatrix<S>& p, bool add, MatrixView<T> y,
           const LowRankTerms<T>& terms, TermOrder order, const TokenWork<T>& work)
@@ -202,18 +202,18 @@ class Product {
 
 /// `multiply` by one kind of register block.
 template <class Kernel, Storage S>
-void multiply_by(MatrixView<const Scalar<S>> x, const PackedMatrix<S>& packed, bool add,
-                 MatrixView<Scalar<S>> y, int threads, const LowRankTerms<Scalar<S>>& terms,
-                 TermOrder order, const TokenWork<Scalar<S>>& work) {
+void multiply_by(MatrixView<const float> x, const PackedMatrix<S>& packed, bool add,
+                 MatrixView<float> y, int threads, const LowRankTerms<float>& terms,
+                 TermOrder order, const TokenWork<float>& work) {
   if (x.rows >= 2 * Kernel::tokens * threads) {
     const Product<S, Kernel> product(x, packed, add, y, terms, order, work);
-    parallel_blocks(x.rows, Kernel::tokens, threads,
+    parallel_blocks(x.rows, {Kernel::tokens, Kernel::block / 2}, threads,
                     [&](Index first, Index last) { product(first, last, 0, y.cols); });
   } else {
     Interleaved(work, 0, x.rows).finish(x.rows);
-    const TokenWork<Scalar<S>> none;
+    const TokenWork<float> none;
     const Product<S, Kernel> product(x, packed, add, y, terms, order, none);
-    parallel_blocks(y.cols, panel<S>, threads,
+    parallel_blocks(y.cols, {panel<S>, strip}, threads,
                     [&](Index begin, Index end) { product(0, x.rows, begin, end); });
   }
 }
@@ -228,16 +228,15 @@ void multiply_by(MatrixView<const Scalar<S>> x, const PackedMatrix<S>& packed, b
 /// is always summed in the same order, so the result does not depend on the number of threads.
 /// Throws where shapes disagree.
 template <gemm::Storage S>
-void multiply(MatrixView<const gemm::Scalar<S>> x, const PackedMatrix<S>& packed, bool add,
-              MatrixView<gemm::Scalar<S>> y, int threads,
-              const LowRankTerms<gemm::Scalar<S>>& terms = {}, TermOrder order = TermOrder::after,
-              const TokenWork<gemm::Scalar<S>>& work = {}) {
+void multiply(MatrixView<const float> x, const PackedMatrix<S>& packed, bool add,
+              MatrixView<float> y, int threads, const LowRankTerms<float>& terms = {},
+              TermOrder order = TermOrder::after, const TokenWork<float>& work = {}) {
   using namespace gemm;
   expect_shape(x, x.rows, packed.rows(), "packed product's x");
   expect_shape(y, x.rows, packed.cols(), "packed product's y");
   for (const auto& term : terms)
     if (!term.empty()) expect_term(term, y);
-  if (x.cols == 0 && !add) fill(y, Scalar<S>(0));
+  if (x.cols == 0 && !add) fill(y, 0);
 #if defined(BRANCHLORA_TILES)
   if constexpr (std::same_as<S, bfloat16>)
     if (tiles::allowed())

@@ -22,8 +22,7 @@ template <class T>
 inline constexpr Index line = static_cast<Index>(cache_line / sizeof(T));
 /// Cache lines of a row of the register block.
 template <Storage S>
-inline constexpr int panel_lines = static_cast<int>((panel<S> + line<Scalar<S>> - 1) /
-                                                    line<Scalar<S>>);
+inline constexpr int panel_lines = static_cast<int>((panel<S> + line<float> - 1) / line<float>);
 /// Elements between the rows of a block of x; the padding spreads rows over the cache.
 template <Storage S>
 inline constexpr Index row_step = depth<S> + line<S>;
@@ -73,9 +72,9 @@ struct Ahead {
 /// `Tokens x panel` elements of the result, over `steps` steps of one block's depth; the rest as
 /// `VectorKernel` has it. With every fourth step a line of each of what lies ahead is fetched.
 template <Storage S, int Tokens>
-[[gnu::noinline]] void vector_kernel(const S* a, const S* b, Index steps, Scalar<S>* y,
-                                     Index stride, Index count, bool add, Ahead<S> ahead) {
-  using T = Scalar<S>;
+[[gnu::noinline]] void vector_kernel(const S* a, const S* b, Index steps, float* y, Index stride,
+                                     Index count, bool add, Ahead<S> ahead) {
+  using T = float;
   constexpr int n = lanes<T>;
   Simd<T> sum[Tokens][2] = {};
   fetch<panel_lines<S>>(y, stride, Tokens);
@@ -150,7 +149,7 @@ struct VectorKernel {
   /// `rows x count` elements of the result, at most `tokens x panel`, from `depth` rows of a packed
   /// matrix, zeros of the granule included: `y = a b`, or `y += a b` under `add`. `a` holds rows
   /// `row_step` apart, `b` a panel. Fetches what lies ahead.
-  static void run(const S* a, const S* b, Index depth, Scalar<S>* y, Index stride, Index rows,
+  static void run(const S* a, const S* b, Index depth, float* y, Index stride, Index rows,
                   Index count, bool add, Ahead<S> ahead) {
     with_constant<tokens>(rows, [&](auto tokens_here) {
       vector_kernel<S, tokens_here>(a, b, depth / pair<S>, y, stride, count, add, ahead);

@@ -17,13 +17,9 @@
 namespace branchlora::eigen {
 namespace gemm {
 
-/// What a packed matrix may hold.
+/// What a packed matrix may hold. Sums are in float.
 template <class S>
-concept Storage = std::same_as<S, float> || std::same_as<S, double> || std::same_as<S, bfloat16>;
-
-/// What is multiplied and summed: bfloat16 is summed in float.
-template <Storage S>
-using Scalar = std::conditional_t<std::same_as<S, bfloat16>, float, S>;
+concept Storage = std::same_as<S, float> || std::same_as<S, bfloat16>;
 
 /// Products per step of the kernel: bfloat16 comes in pairs, which share a float's lane.
 template <Storage S>
@@ -36,7 +32,7 @@ inline constexpr Index granule =
 
 /// Columns of a panel: two registers of results.
 template <Storage S>
-inline constexpr Index panel = 2 * simd::lanes<Scalar<S>>;
+inline constexpr Index panel = 2 * simd::lanes<float>;
 
 /// Depth of a block: a register block's share of x stays in the first-level cache.
 template <Storage S>
@@ -59,19 +55,6 @@ using AlignedVector = std::vector<T, Aligned<T>>;
 
 constexpr Index round_up(Index n, Index to) { return (n + to - 1) / to * to; }
 
-template <class To, class From>
-constexpr To cast(From value) {
-  if constexpr (std::same_as<To, From>) {
-    return value;
-  } else if constexpr (std::same_as<From, bfloat16>) {
-    return static_cast<To>(static_cast<float>(value));
-  } else if constexpr (std::same_as<To, bfloat16>) {
-    return bfloat16(static_cast<float>(value));
-  } else {
-    return static_cast<To>(value);
-  }
-}
-
 }  // namespace gemm
 
 /// A frozen `rows x cols` matrix, stored for products `y = x P`. The forward product of a linear
@@ -83,16 +66,12 @@ class PackedMatrix {
   PackedMatrix() = default;
 
   /// Packs `m` (`rows x cols`); elements are rounded to the storage type.
-  template <class T>
-  explicit PackedMatrix(MatrixView<const T> m)
-      : PackedMatrix(m.rows, m.cols, [&](Index i, Index j) { return gemm::cast<S>(m(i, j)); }) {}
-  template <class T>
-  explicit PackedMatrix(MatrixView<T> m) : PackedMatrix(MatrixView<const T>(m)) {}
+  explicit PackedMatrix(MatrixView<const float> m)
+      : PackedMatrix(m.rows, m.cols, [&](Index i, Index j) { return S(m(i, j)); }) {}
 
   /// Packs the transpose of `m` (`cols x rows`).
-  template <class T>
-  static PackedMatrix transposed(MatrixView<T> m) {
-    return PackedMatrix(m.cols, m.rows, [&](Index i, Index j) { return gemm::cast<S>(m(j, i)); });
+  static PackedMatrix transposed(MatrixView<const float> m) {
+    return PackedMatrix(m.cols, m.rows, [&](Index i, Index j) { return S(m(j, i)); });
   }
 
   Index rows() const { return rows_; }

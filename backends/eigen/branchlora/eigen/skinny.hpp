@@ -337,7 +337,7 @@ void skinny_dot(MatrixView<const std::type_identity_t<T>> x,
                 MatrixView<T> u, bool add, const Chosen& chosen, int threads) {
   using namespace skinny;
   expect_dot(x, w, u, chosen);
-  parallel_blocks(x.rows, tile, threads, [&](Index first, Index last) {
+  parallel_blocks(x.rows, {tile, 2 * tile}, threads, [&](Index first, Index last) {
     for (; first < last; first += tile)
       dot_tile<T>(x, w, scale, u, add, chosen, first, std::min(tile, last - first), last);
   });
@@ -353,7 +353,7 @@ void skinny_outer(MatrixView<const std::type_identity_t<T>> u,
   expect_shape(g, u.cols, x.cols, "skinny_outer's g");
   expect_shape(x, u.rows, x.cols, "skinny_outer's x");
   expect_chosen(chosen, g.rows);
-  parallel_blocks(g.cols, column_grain, threads, [&](Index begin, Index end) {
+  parallel_blocks(g.cols, {column_grain, 2 * column_grain}, threads, [&](Index begin, Index end) {
     Buckets& buckets = Buckets::of_thread();
     if (!add && (!chosen.everything() || u.rows == 0))
       fill(g.middle_cols(begin, end - begin), T(0));

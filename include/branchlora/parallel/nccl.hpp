@@ -17,7 +17,7 @@
 #include "branchlora/cuda/backend.hpp"
 #include "branchlora/parallel/communicator.hpp"
 
-namespace branchlora::cuda {
+namespace branchlora::parallel {
 
 /// Throws `Error` unless a call of NCCL succeeded; `what` says what was asked for.
 inline void check(ncclResult_t status, const char* what) {
@@ -26,26 +26,15 @@ inline void check(ncclResult_t status, const char* what) {
   fail("NCCL: {} failed: {} ({})", what, ncclGetErrorString(status), ncclGetLastError(nullptr));
 }
 
-/// The device of a process by its number among those of its machine: one for each. A process that
-/// is shown a single device takes that. Throws `Error` where there are too few.
-inline int device_of(Index local_rank) {
-  const int count = device_count();
-  if (count == 1) return 0;
-  expect(count == 0 || local_rank < count,
-         "CUDA: expected a device for each process of a machine, found {} for {} or more", count,
-         local_rank + 1);
-  return static_cast<int>(local_rank);
-}
-
-/// The ranks of `Host` with a device each, a model of `parallel::DeviceCommunicator`: what lies in
+/// The ranks of `Host` with a device each, a model of `DeviceCommunicator`: what lies in
 /// device memory goes from device to device through NCCL, what lies in host memory through `Host`.
-template <parallel::Communicator Host>
+template <Communicator Host>
 class Nccl {
  public:
   /// Connects this rank's `device` with those of the others, which do the same now. `host` must
   /// outlive it.
   Nccl(const Host& host, int device) : host_(&host) {
-    check(cudaSetDevice(device), "choosing the device");
+    cuda::check(cudaSetDevice(device), "choosing the device");
     check(ncclCommInitRank(&comm_, static_cast<int>(host.size()), common_id(host),
                            static_cast<int>(host.rank())),
           "connecting the devices of all processes");
@@ -76,7 +65,7 @@ class Nccl {
   /// backend's stream. Waits for it with an eye on NCCL's errors: without a rank that is gone, it
   /// would never end. After an error the ranks are no longer connected.
   template <std::floating_point T>
-  void sum(Backend<T>& backend, std::span<const std::span<T>> arrays) const {
+  void sum(cuda::Backend<T>& backend, std::span<const std::span<T>> arrays) const {
     expect(comm_ != nullptr, "NCCL: the processes are not connected any more after an error");
     try {
       queue(arrays, backend.stream());
@@ -118,7 +107,8 @@ class Nccl {
       ncclResult_t found = ncclSuccess;
       check(ncclCommGetAsyncError(comm_, &found), "asking for errors");
       check(found, "a sum over all processes");
-      if (status != cudaErrorNotReady) return check(status, "waiting for a sum over all processes");
+      if (status != cudaErrorNotReady)
+        return cuda::check(status, "waiting for a sum over all processes");
       cudaGetLastError();  // It is none.
     }
   }
@@ -140,7 +130,7 @@ class Nccl {
   int exceptions_ = std::uncaught_exceptions();
 };
 
-static_assert(parallel::DeviceCommunicator<Nccl<parallel::SingleProcess>, Backend<float>>);
-static_assert(parallel::DeviceCommunicator<Nccl<parallel::SingleProcess>, Backend<double>>);
+static_assert(DeviceCommunicator<Nccl<SingleProcess>, cuda::Backend<float>>);
+static_assert(DeviceCommunicator<Nccl<SingleProcess>, cuda::Backend<double>>);
 
-}  // namespace branchlora::cuda
+}  // namespace branchlora::parallel
