@@ -1,6 +1,7 @@
 #include "branchlora/continual/run.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <bit>
 #include <cmath>

@@ -3,6 +3,8 @@
 /// or several of its adapters come in as branches.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <concepts>

@@ -2,6 +2,8 @@
 /// The base model of a run: its shape, its weights and its language.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>

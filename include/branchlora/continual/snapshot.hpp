@@ -2,6 +2,8 @@
 /// The state of a continual run after a task, on disk: what a killed run continues from.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <optional>
 #include <string>

@@ -3,6 +3,8 @@
 /// tuning for multimodal large language models", 2024).
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <filesystem>

@@ -11,6 +11,8 @@
 /// Answers are compared token by token (`split_text`) in lower case, so white space does not count.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>

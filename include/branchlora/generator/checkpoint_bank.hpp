@@ -3,6 +3,8 @@
 /// generator can learn.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <filesystem>
 #include <span>

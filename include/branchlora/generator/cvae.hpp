@@ -3,6 +3,8 @@
 /// adapter weights (Shao et al., arXiv 2501.17635).
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <span>

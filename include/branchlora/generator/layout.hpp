@@ -2,6 +2,8 @@
 /// Adapter weights as one flat vector of z-scores, and back.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>

@@ -2,6 +2,8 @@
 /// The weights of an adapter outside of its model.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <span>
 #include <string>
 #include <utility>

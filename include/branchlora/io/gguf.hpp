@@ -4,6 +4,8 @@
 /// multiple of the alignment. Little-endian throughout.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstddef>

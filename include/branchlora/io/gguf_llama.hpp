@@ -3,6 +3,8 @@
 /// `config.json`, `model.safetensors`, `tokenizer.json`.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>

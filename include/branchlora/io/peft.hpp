@@ -3,6 +3,8 @@
 /// `adapter_model.safetensors`.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>

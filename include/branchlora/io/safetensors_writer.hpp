@@ -2,6 +2,7 @@
 /// Writes a safetensors file tensor by tensor, so that no more than one is in memory at a time.
 #pragma once
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

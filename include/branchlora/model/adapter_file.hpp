@@ -3,6 +3,8 @@
 /// the policies that it was written with.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>

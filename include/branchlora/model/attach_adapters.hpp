@@ -2,6 +2,8 @@
 /// Adapters of a file, whichever of some variants they are.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <string>
 #include <type_traits>

@@ -2,6 +2,8 @@
 /// A model's parameters on disk.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>

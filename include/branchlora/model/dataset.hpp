@@ -2,6 +2,8 @@
 /// Data sets in the form in which the model takes them.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <functional>

@@ -1,6 +1,7 @@
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <cstdint>
 #include <cstring>

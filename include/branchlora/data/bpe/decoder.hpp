@@ -2,6 +2,8 @@
 /// From tokens back to text.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstddef>

@@ -2,6 +2,8 @@
 /// The tensors of a published checkpoint's folder, held against what a model needs.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <concepts>
 #include <filesystem>
