@@ -3,6 +3,7 @@
 /// all of their adapters (ICM-LoRA).
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
 #include <string>
@@ -180,7 +181,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
   result.stage_seconds = done.stage_seconds;
   adapters.facts.update(
       {{"trained", trained}, {"generated", given}, {"weight_error", errors}, {"seconds", seconds}});
-  result.config["generator"] = adapters.facts;
+  result.config.json()["generator"] = adapters.facts;
   return scored_records(method, done, std::move(result));
 }
 
