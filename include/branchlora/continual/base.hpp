@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -13,9 +14,11 @@
 #include <utility>
 
 #include "branchlora/continual/language.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/hash.hpp"
 #include "branchlora/data/conversation.hpp"
 #include "branchlora/io/atomic_file.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/io/sharded.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/multimodal.hpp"

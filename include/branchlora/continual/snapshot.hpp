@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <optional>
@@ -12,7 +13,9 @@
 #include "branchlora/continual/metrics.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_selector.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/io/json.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/multimodal.hpp"
 

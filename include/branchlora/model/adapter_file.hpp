@@ -4,6 +4,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -16,7 +17,9 @@
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy_table.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/io/json.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
 
 namespace branchlora::model {

@@ -3,6 +3,8 @@
 /// safetensors of a LLaMA, a LLaVA-1.5 or a CLIP.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <cstdint>
 #include <filesystem>
 #include <map>

@@ -13,6 +13,7 @@
 
 #include "branchlora/data/image.hpp"
 #include "branchlora/data/sample.hpp"
+#include "branchlora/data/text.hpp"
 #include "branchlora/model/dataset.hpp"
 #include "branchlora/model/published/image_prompt.hpp"
 #include "branchlora/model/published/language.hpp"

@@ -2,6 +2,8 @@
 /// What a published model reads and writes: its tokens, its conversations, its pictures.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
@@ -13,6 +15,7 @@
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"
 #include "branchlora/data/clip_image.hpp"
 #include "branchlora/data/conversation.hpp"
+#include "branchlora/data/text.hpp"
 #include "branchlora/io/json.hpp"
 #include "branchlora/model/published/checkpoint.hpp"
 

@@ -2,6 +2,8 @@
 /// The settings of a published model: an object of `config.json`, of which nothing goes unread.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <array>
 #include <concepts>
