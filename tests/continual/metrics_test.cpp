@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
+
 using branchlora::Error;
 using branchlora::continual::AccuracyMatrix;
 namespace continual = branchlora::continual;

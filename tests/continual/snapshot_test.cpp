@@ -1,6 +1,7 @@
 #include "branchlora/continual/snapshot.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <map>
 #include <memory>

@@ -19,6 +19,7 @@
 
 #include "branchlora/adapter/adapter.hpp"
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 #include "branchlora/io/peft.hpp"
 

@@ -11,6 +11,7 @@
 #include "branchlora/data/conversation.hpp"
 #include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
+#include "branchlora/model/config.hpp"
 #include "branchlora/model/multimodal.hpp"
 #include "branchlora/model/published/checkpoint.hpp"
 

@@ -3,6 +3,8 @@
 /// all of their adapters (ICM-LoRA).
 #pragma once
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "branchlora/continual/run.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/generator/task_vector.hpp"
 #include "branchlora/generator/train_cvae.hpp"
 

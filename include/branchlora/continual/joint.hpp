@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "branchlora/continual/run.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual {
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "branchlora/continual/run.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 
 namespace branchlora::continual {

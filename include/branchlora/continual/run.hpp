@@ -26,6 +26,7 @@
 #include "branchlora/continual/snapshot.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_data.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "branchlora/optim/schedule.hpp"

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "branchlora/continual/snapshot.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/io/json.hpp"
 

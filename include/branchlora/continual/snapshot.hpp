@@ -2,6 +2,8 @@
 /// The state of a continual run after a task, on disk: what a killed run continues from.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -14,6 +16,8 @@
 #include "branchlora/continual/metrics.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_selector.hpp"
+#include "branchlora/core/error.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/multimodal.hpp"
 

@@ -9,7 +9,7 @@
 
 namespace branchlora {
 
-BRANCHLORA_INLINE void detail::raise(fmt::string_view format, fmt::format_args args) {
+BRANCHLORA_INLINE void vfail(fmt::string_view format, fmt::format_args args) {
   throw Error(fmt::vformat(format, args));
 }
 

@@ -15,23 +15,21 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-namespace detail {
-
-/// Throws `Error` with the message that `format` makes of `args`: the formatting of all errors.
-[[noreturn]] void raise(fmt::string_view format, fmt::format_args args);
-
-}  // namespace detail
+/// Throws `Error` with the message that `format` makes of `args`, as fmt's `vformat` does: the one
+/// place where errors are formatted.
+[[noreturn]] void vfail(fmt::string_view format, fmt::format_args args);
 
 /// Throws `Error` with a formatted message (fmt's syntax, checked at compile time).
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  detail::raise(format, fmt::make_format_args(args...));
+  vfail(format, fmt::make_format_args(args...));
 }
 
 /// Throws `Error` with a formatted message unless `condition` holds.
 template <class... Args>
 void expect(bool condition, fmt::format_string<Args...> format, Args&&... args) {
-  if (!condition) [[unlikely]] detail::raise(format, fmt::make_format_args(args...));
+  if (!condition) [[unlikely]]
+    vfail(format, fmt::make_format_args(args...));
 }
 
 }  // namespace branchlora

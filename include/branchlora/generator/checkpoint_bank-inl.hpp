@@ -2,11 +2,14 @@
 /// The bodies of `checkpoint_bank.hpp`.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstddef>
 #include <span>
 #include <utility>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/generator/checkpoint_bank.hpp"
 

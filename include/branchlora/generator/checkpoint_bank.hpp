@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/generator/layout.hpp"
 #include "branchlora/io/safetensors.hpp"
 

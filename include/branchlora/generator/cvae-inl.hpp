@@ -2,9 +2,12 @@
 /// The bodies of `cvae.hpp`.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/generator/cvae.hpp"
 

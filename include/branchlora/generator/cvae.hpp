@@ -19,6 +19,7 @@
 #include "branchlora/autograd/op/leaky_relu.hpp"
 #include "branchlora/autograd/op/mean_squared_error.hpp"
 #include "branchlora/autograd/op/reshape.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/nn/init.hpp"
 #include "branchlora/nn/linear.hpp"
 

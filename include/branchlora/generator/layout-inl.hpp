@@ -2,12 +2,15 @@
 /// The bodies of `layout.hpp`.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/generator/layout.hpp"
 

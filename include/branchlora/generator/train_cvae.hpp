@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/generator/checkpoint_bank.hpp"
 #include "branchlora/generator/cvae.hpp"

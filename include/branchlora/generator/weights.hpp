@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 
 namespace branchlora::generator {

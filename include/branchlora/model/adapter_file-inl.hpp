@@ -3,8 +3,11 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
+#include "branchlora/io/json.hpp"
 #include "branchlora/model/adapter_file.hpp"
 
 namespace branchlora::model {

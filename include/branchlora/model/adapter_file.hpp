@@ -3,6 +3,8 @@
 /// the policies that it was written with.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -16,6 +18,7 @@
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy_table.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/io/json.hpp"
 #include "branchlora/model/checkpoint.hpp"
 

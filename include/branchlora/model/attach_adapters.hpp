@@ -3,6 +3,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <string>
@@ -10,6 +11,8 @@
 #include <vector>
 
 #include "branchlora/adapter/method.hpp"
+#include "branchlora/core/error.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/adapter_file.hpp"
 #include "branchlora/model/multimodal.hpp"
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 #include "branchlora/io/safetensors.hpp"
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/model/multimodal.hpp"
 
 namespace branchlora::model {

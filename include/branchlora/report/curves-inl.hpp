@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/report/curves.hpp"
 #include "branchlora/report/method_runs.hpp"

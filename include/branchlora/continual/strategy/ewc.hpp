@@ -8,6 +8,7 @@
 #include <string>
 
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 
 namespace branchlora::continual::strategy {

@@ -7,6 +7,7 @@
 
 #include "branchlora/autograd/op/distillation.hpp"
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual::strategy {
 

@@ -11,6 +11,7 @@
 
 #include "branchlora/adapter/gate.hpp"
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual::strategy {
 

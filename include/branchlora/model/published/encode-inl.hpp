@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/data/image.hpp"
 #include "branchlora/data/sample.hpp"
+#include "branchlora/data/text.hpp"
 #include "branchlora/model/published/encode.hpp"
 #include "branchlora/model/published/image_prompt.hpp"
 

@@ -13,6 +13,7 @@
 
 #include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
+#include "branchlora/data/text.hpp"
 #include "branchlora/io/json.hpp"
 #include "branchlora/model/published/checkpoint.hpp"
 #include "branchlora/model/published/language.hpp"

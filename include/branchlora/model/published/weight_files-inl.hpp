@@ -2,6 +2,8 @@
 /// The bodies of `weight_files.hpp`.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <initializer_list>
@@ -9,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/inline.hpp"
 #include "branchlora/model/published/weight_files.hpp"
 
