@@ -24,9 +24,16 @@
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
+#include "branchlora/data/clip_image.hpp"
+#include "branchlora/data/image.hpp"
+#include "branchlora/data/sample.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/attach_adapters.hpp"
 #include "branchlora/model/generate.hpp"
+#include "branchlora/model/published/checkpoint.hpp"
 #include "branchlora/model/published/encode.hpp"
+#include "branchlora/model/published/image_prompt.hpp"
+#include "branchlora/model/published/language.hpp"
 #include "branchlora/model/published/merge_peft.hpp"
 
 namespace {

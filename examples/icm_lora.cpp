@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
@@ -71,7 +72,7 @@ int run(Settings s) {
   const auto records = continual::run_generated<Backend>(
       backend, base, tasks, method_of<Backend, Variant>(), "ICM-LoRA", s.options,
       [&](Index steps, const std::string& what) { line.advance(steps, what); }, s.generator);
-  const nlohmann::json& found = records.front().config.at("generator");
+  const nlohmann::json& found = records.front().config.json().at("generator");
 
   report::Table table{
       "Trained and generated adapters",

@@ -17,13 +17,18 @@
 #include <cmath>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
 #include "backend.hpp"
 #include "branchlora/data/augment.hpp"
+#include "branchlora/data/image.hpp"
+#include "branchlora/data/instructions.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/data/task.hpp"
+#include "branchlora/data/tokenizer.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/dataset.hpp"
 #include "branchlora/model/generate.hpp"

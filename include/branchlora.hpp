@@ -116,21 +116,25 @@
 #include "branchlora/generator/weights.hpp"          // an adapter outside of its model
 
 // Floor 5, continual learning.
-#include "branchlora/continual/base.hpp"          // the base model of a run, published or not
-#include "branchlora/continual/generated.hpp"     // every task alone, all from a generator
-#include "branchlora/continual/joint.hpp"         // no training, and all tasks at once
-#include "branchlora/continual/language.hpp"      // how it reads and writes
-#include "branchlora/continual/metrics.hpp"       // ACC, MAA, BWT and their definitions
-#include "branchlora/continual/preparation.hpp"   // samples made ready to be learned
-#include "branchlora/continual/run.hpp"           // the continual run, on one screen
-#include "branchlora/continual/run_result.hpp"    // what one method scored with one seed
-#include "branchlora/continual/strategy.hpp"      // policies of the loop, for any adapter
-#include "branchlora/continual/strategy/ewc.hpp"  // keeps weights that mattered (EWC)
-#include "branchlora/continual/strategy/lwf.hpp"  // keeps answers by distillation (LwF)
+#include "branchlora/continual/accuracy_matrix.hpp"     // scores of a run, task by task
+#include "branchlora/continual/base.hpp"                // the base model of a run, published or not
+#include "branchlora/continual/generated.hpp"           // every task alone, all from a generator
+#include "branchlora/continual/joint.hpp"               // no training, and all tasks at once
+#include "branchlora/continual/language.hpp"            // how it reads and writes
+#include "branchlora/continual/metrics.hpp"             // ACC, MAA, BWT and their definitions
+#include "branchlora/continual/preparation.hpp"         // samples made ready to be learned
+#include "branchlora/continual/published_language.hpp"  // a published model's
+#include "branchlora/continual/run.hpp"                 // the continual run, on one screen
+#include "branchlora/continual/run_config.hpp"          // its hyper-parameters
+#include "branchlora/continual/run_result.hpp"          // what one method scored with one seed
+#include "branchlora/continual/strategy.hpp"            // policies of the loop, for any adapter
+#include "branchlora/continual/strategy/ewc.hpp"        // keeps weights that mattered (EWC)
+#include "branchlora/continual/strategy/lwf.hpp"        // keeps answers by distillation (LwF)
 #include "branchlora/continual/strategy/orthogonal.hpp"  // keeps new A away from old (O-LoRA)
 #include "branchlora/continual/strategy/replay.hpp"      // keeps samples, within a budget
 #include "branchlora/continual/task_selector.hpp"        // which task a sample belongs to
 #include "branchlora/continual/validation.hpp"           // choosing without the test split
+#include "branchlora/continual/word_language.hpp"        // words of a vocabulary
 
 // Floor 6, reports.
 #include "branchlora/report/report.hpp"       // tables, curves and values of a study

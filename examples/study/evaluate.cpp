@@ -1,13 +1,18 @@
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/snapshot.hpp"
+#include "branchlora/io/json.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "study.hpp"
 
 namespace study {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
@@ -159,8 +160,9 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
   expected["base"] = base.digest;
   if (job.row->protocol == Protocol::generated) expected["projector_rate"] = 0.0;
   if (!job.row->strategies.empty()) {
-    expected["strategies"] =
-        continual::config_of(continual::make_strategies(backend, job.row->strategies));
+    for (const auto& s : continual::make_strategies(backend, job.row->strategies)) {
+      expected["strategies"].push_back(s->config().json());
+    }
   }
   Results results;
   for (const std::string part : {"", "-task-given"}) {
@@ -170,7 +172,7 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
     const auto& names = results.back().tasks;
     const bool same =
         std::ranges::equal(names, tasks, {}, {}, [](const auto& task) { return task.info.name; });
-    if (!same || !covers(results.back().config, expected)) return {};
+    if (!same || !covers(results.back().config.json(), expected)) return {};
   }
   return results;
 }

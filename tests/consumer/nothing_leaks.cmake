@@ -1,5 +1,6 @@
 # As a part of another project the library builds nothing and imposes nothing.
-if(TARGET test_main OR BRANCHLORA_BUILD_TESTS OR BRANCHLORA_BUILD_EXAMPLES OR BRANCHLORA_NATIVE)
+if(TARGET test_main OR TARGET branchlora_compiled OR BRANCHLORA_BUILD_TESTS
+   OR BRANCHLORA_BUILD_EXAMPLES OR BRANCHLORA_NATIVE)
   message(FATAL_ERROR "tests, examples or native tuning are on in a consumer")
 endif()
 foreach(target IN ITEMS branchlora branchlora_eigen)

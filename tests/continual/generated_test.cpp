@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -39,12 +40,12 @@ TEST_CASE("every task alone, then all adapters from one generator") {
   CHECK(chosen.method == "ICM");
   CHECK(given.method == "ICM, task given");
   CHECK(given.protocol == "Task-IL");
-  CHECK(chosen.config["projector_rate"] == 0);
+  CHECK(chosen.config.json()["projector_rate"] == 0);
 
   // What was trained is what a task alone is, but for the projector, which is frozen here.
   auto frozen = options;
   frozen.projector_rate = 0;
-  const auto& facts = chosen.config["generator"];
+  const auto& facts = chosen.config.json()["generator"];
   const continual::Listener none;
   for (std::size_t t = 0; t < 3; ++t) {
     const auto& task = stream.tasks[t];
@@ -82,7 +83,7 @@ TEST_CASE("every task alone, then all adapters from one generator") {
   CHECK(facts["bytes"].get<Index>() > (facts["parameters"].get<Index>() + 2 * 28 * 3) * 4);
 
   const auto again = run(stream, options);
-  CHECK(again[0].config["generator"]["loss"] == facts["loss"]);
+  CHECK(again[0].config.json()["generator"]["loss"] == facts["loss"]);
   CHECK(again[1].R(2, 1) == given.R(2, 1));
 }
 

@@ -1,4 +1,5 @@
-#include "branchlora/continual/language.hpp"
+#include "branchlora/continual/published_language.hpp"
+#include "branchlora/continual/word_language.hpp"
 
 #include <doctest/doctest.h>
 

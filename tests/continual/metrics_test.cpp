@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
+
 using branchlora::Error;
 using branchlora::continual::AccuracyMatrix;
 namespace continual = branchlora::continual;
@@ -113,7 +115,7 @@ TEST_CASE("one task: nothing to forget and nothing to average over T-1") {
 }
 
 TEST_CASE("shapes that are no accuracy matrix are refused") {
-  CHECK_THROWS_WITH_AS(continual::acc(AccuracyMatrix(AccuracyMatrix::shape_type{2, 3}, 0.0)),
+  CHECK_THROWS_WITH_AS(continual::acc(AccuracyMatrix(2, 3, 0.0)),
                        "accuracy matrix: expected T x T with T >= 1, found 2 x 3", Error);
   CHECK_THROWS_AS(continual::maa(continual::empty_accuracy_matrix(0)), Error);
   CHECK_THROWS_WITH_AS(

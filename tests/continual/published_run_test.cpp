@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -85,7 +86,7 @@ TEST_CASE("a LLaVA learns a stream of tasks") {
   const auto result = lessons.run<Lora<4>>().front();
   CHECK(result.R(0, 0) == 100);
   CHECK(result.R(1, 1) == 100);
-  CHECK(result.config["base"] == lessons.base.digest);
+  CHECK(result.config.json()["base"] == lessons.base.digest);
 }
 
 TEST_CASE("a run on a published model goes on from its snapshot, and knows another base's") {

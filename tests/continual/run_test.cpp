@@ -1,12 +1,14 @@
 #include "branchlora/continual/run.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -44,7 +46,7 @@ struct Outcome {
 /// All of R, -1 where it was not measured.
 std::vector<double> scores_of(const RunResult& result) {
   std::vector<double> scores;
-  for (const double score : result.R) scores.push_back(std::isnan(score) ? -1 : score);
+  for (const double score : result.R.values()) scores.push_back(std::isnan(score) ? -1 : score);
   return scores;
 }
 
@@ -103,8 +105,8 @@ TEST_CASE("tasks are learned, and the record says how") {
   CHECK(r.tasks == std::vector<std::string>{"task look", "task say", "task count"});
   CHECK(r.stage_steps == std::vector<Index>(3, Stream::options().steps));
   CHECK(r.stage_seconds.size() == 3);
-  CHECK(r.config.at("variant") == Branch::describe());
-  CHECK(r.config.at("steps") == Stream::options().steps);
+  CHECK(r.config.json().at("variant") == Branch::describe());
+  CHECK(r.config.json().at("steps") == Stream::options().steps);
   // Each task scores well once it is learned, and a base of random weights knows none.
   for (std::size_t t = 0; t < 3; ++t) {
     CAPTURE(t);

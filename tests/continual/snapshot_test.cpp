@@ -1,9 +1,11 @@
 #include "branchlora/continual/snapshot.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -146,9 +147,9 @@ TEST_CASE("replay keeps what the run would forget") {
 TEST_CASE("the record names the strategies, their numbers and the memory that they held") {
   Stream stream;
   const RunResult plain = run<Moe>(stream, {}, {}, 2);
-  CHECK(!plain.config.contains("strategies"));
+  CHECK(!plain.config.json().contains("strategies"));
   const RunResult r = run<Moe>(stream, with(Ewc{.lambda = 3}, Lwf{}, Replay{.bytes = 2000}), {}, 2);
-  const auto& list = r.config.at("strategies");
+  const auto& list = r.config.json().at("strategies");
   REQUIRE(list.size() == 3);
   CHECK(list[0].at("name") == "EWC");
   CHECK(list[0].at("lambda") == 3);

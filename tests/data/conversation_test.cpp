@@ -1,8 +1,11 @@
 // Expected texts are what the published templates give: LLaVA's llava/conversation.py and
 // train.py, the chat_template of SmolLM2-135M-Instruct, Qwen2 and Meta-Llama-3-8B-Instruct.
 #include "branchlora/data/conversation.hpp"
+#include "branchlora/data/text.hpp"
+#include "branchlora/io/json.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "../io/temporary_folder.hpp"
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "../io/temporary_folder.hpp"
+#include "branchlora/data/image_check.hpp"
 
 using namespace branchlora;
 using namespace branchlora::data;

@@ -1,5 +1,7 @@
 // A file of adapters and a snapshot of a run, whose JSON is changed by any JSON patch, are refused
 // with an `Error`, or are adapters that compute.
+#include <nlohmann/json.hpp>
+
 #include <stdlib.h>
 
 #include "branchlora/adapter/method.hpp"

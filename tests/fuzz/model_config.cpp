@@ -1,6 +1,8 @@
 // Any bytes are refused with an `Error`, or are the settings of a published model, of whose tensors
 // the names and shapes can be told.
 #include "branchlora/model/published/llava_config.hpp"
+
+#include <nlohmann/json.hpp>
 #include "branchlora/model/published/weights.hpp"
 #include "input.hpp"
 

@@ -1,6 +1,8 @@
 // Any bytes are refused with an `Error`, or are settings that come back as they were.
 #include "branchlora/io/peft_config.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "input.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {

@@ -1,6 +1,8 @@
 // Any bytes are refused with an `Error`, or are the record of a run, which comes back as it was.
 #include "branchlora/report/run_record.hpp"
 
+#include <nlohmann/json.hpp>
+
 #include "input.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {

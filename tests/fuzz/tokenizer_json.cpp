@@ -1,5 +1,7 @@
 // Any bytes are refused with an `Error`, or are a tokenizer that encodes and decodes any text. The
 // text follows the JSON after a zero byte.
+#include <nlohmann/json.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -17,7 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     for (const Index id : ids) {
       if (id < 0) __builtin_trap();
     }
-    if (const auto text = tokenizer.decode(ids); text != data::bpe::valid_utf8(text)) {
+    if (const auto text = tokenizer.decode(ids); text != valid_utf8(text)) {
       __builtin_trap();
     }
     tokenizer.decode(ids, data::SpecialTokens::Omit);

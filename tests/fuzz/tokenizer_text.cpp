@@ -30,9 +30,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   for (const auto& [tokenizer, gives_back] : tokenizers) {
     const auto ids = tokenizer.encode(text, data::SpecialTokens::Omit);
     const std::string decoded = tokenizer.decode(ids);
-    if (gives_back && decoded != data::bpe::valid_utf8(text)) __builtin_trap();
+    if (gives_back && decoded != valid_utf8(text)) __builtin_trap();
     const std::string other = tokenizer.decode(numbers);
-    if (other != data::bpe::valid_utf8(other)) __builtin_trap();
+    if (other != valid_utf8(other)) __builtin_trap();
   }
   return 0;
 }

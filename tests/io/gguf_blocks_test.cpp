@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/io/half.hpp"
 #include "gguf_bytes.hpp"
 #include "temporary_folder.hpp"
+#include "to_half.hpp"
 
 using namespace branchlora;
 using namespace branchlora::io;

@@ -1,6 +1,7 @@
 #include "branchlora/io/gguf_llama.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"
+#include "branchlora/io/json.hpp"
 #include "branchlora/io/safetensors.hpp"
 #include "gguf_bytes.hpp"
 #include "temporary_folder.hpp"

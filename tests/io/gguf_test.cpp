@@ -1,6 +1,7 @@
 #include "branchlora/io/gguf.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <limits>

@@ -1,6 +1,7 @@
 #include "branchlora/io/gguf_tokenizer.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"
+#include "branchlora/io/json.hpp"
 #include "branchlora/io/safetensors.hpp"
 #include "temporary_folder.hpp"
 

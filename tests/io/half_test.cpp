@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "to_half.hpp"
+
 using namespace branchlora::io;
 
 namespace {

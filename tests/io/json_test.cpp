@@ -1,6 +1,7 @@
 #include "branchlora/io/json.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <string>
 #include <vector>

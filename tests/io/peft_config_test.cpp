@@ -1,6 +1,7 @@
 #include "branchlora/io/peft_config.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 

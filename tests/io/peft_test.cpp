@@ -1,10 +1,15 @@
 #include "branchlora/io/peft.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <cstring>
 
+#include "branchlora/io/atomic_file.hpp"
+#include "branchlora/io/half.hpp"
+#include "branchlora/io/json.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "support/naive.hpp"
 #include "temporary_folder.hpp"
 

@@ -12,7 +12,10 @@
 #include <vector>
 
 #include "branchlora/core/random.hpp"
+#include "branchlora/io/atomic_file.hpp"
+#include "branchlora/io/half.hpp"
 #include "temporary_folder.hpp"
+#include "to_half.hpp"
 
 using namespace branchlora;
 using namespace branchlora::io;

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/safetensors.hpp"
 #include "temporary_folder.hpp"
 

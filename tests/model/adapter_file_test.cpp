@@ -1,6 +1,7 @@
 #include "branchlora/model/adapter_file.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include <map>
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -29,7 +30,7 @@ template <Backend B>
 class Watch final : public continual::Strategy<B> {
  public:
   explicit Watch(Trace& trace) : trace_(&trace) {}
-  nlohmann::json config() const override { return {{"name", "Watch"}}; }
+  continual::RunConfig config() const override { return nlohmann::json{{"name", "Watch"}}; }
   Var<double> add_loss(Tape<B>& tape, const continual::Step<B>& step, Var<double> loss) override {
     trace_->losses.push_back(to_host(tape.backend(), loss.value()).front());
     trace_->tokens.push_back(static_cast<double>(

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "branchlora/continual/metrics.hpp"
 #include "runs.hpp"
 
 using namespace branchlora::report;

@@ -8,6 +8,9 @@
 #include <thread>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
+#include "branchlora/report/text.hpp"
+
 using namespace branchlora::report;
 using branchlora::Error;
 using branchlora::Index;

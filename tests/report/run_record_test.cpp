@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "runs.hpp"
@@ -22,6 +23,7 @@ RunRecord make_record() {
   run.R(0, 1) = not_measured;
   run.R(1, 1) = 100.0 / 3;  // needs all its digits
   run.train_seconds = not_measured;
+  run.config = nlohmann::json{{"learning_rate", 0.001}, {"policies", {"rank 8", "top-2"}}};
   return {run, {"0.1.0", "g++ 12", "-O3", "Some \"CPU\"", 2, "2000-02-29T12:34:56Z"}};
 }
 

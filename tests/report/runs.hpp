@@ -2,6 +2,8 @@
 /// Small runs with round numbers, shared by the tests of this folder.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -24,10 +26,10 @@ inline RunResult make_run(std::string method, std::uint64_t seed, double shift =
   run.stage_steps = {300, 300, 300};
   run.stage_seconds = {4, 4, 4.5};
   run.zero_shot = {2, 4, 6};
-  run.R = {{60, 10, 5}, {40, 70, 8}, {30, 50, 80}};
-  run.R += shift;
+  run.R = continual::empty_accuracy_matrix(3);
+  std::ranges::transform(std::array{60, 10, 5, 40, 70, 8, 30, 50, 80}, run.R.values().begin(),
+                         [shift](double score) { return score + shift; });
   run.selector_accuracy = 90 + shift;
-  run.config = {{"learning_rate", 0.001}, {"policies", {"rank 8", "top-2"}}};
   return run;
 }
 

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/core/error.hpp"
+
 using namespace branchlora::report;
 using branchlora::Error;
 

@@ -3,6 +3,8 @@
 /// or several of its adapters come in as branches.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <concepts>
@@ -17,6 +19,7 @@
 
 #include "branchlora/adapter/adapter.hpp"
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 #include "branchlora/io/peft.hpp"
 

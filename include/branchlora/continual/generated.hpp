@@ -3,6 +3,9 @@
 /// all of their adapters (ICM-LoRA).
 #pragma once
 
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
 #include <string>
@@ -10,6 +13,7 @@
 #include <vector>
 
 #include "branchlora/continual/run.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/generator/task_vector.hpp"
 #include "branchlora/generator/train_cvae.hpp"
 
@@ -180,7 +184,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
   result.stage_seconds = done.stage_seconds;
   adapters.facts.update(
       {{"trained", trained}, {"generated", given}, {"weight_error", errors}, {"seconds", seconds}});
-  result.config["generator"] = adapters.facts;
+  result.config.json()["generator"] = adapters.facts;
   return scored_records(method, done, std::move(result));
 }
 

@@ -2,10 +2,15 @@
 /// What a stream is measured against: no training at all, each task alone, all tasks at once.
 #pragma once
 
+#include <cstddef>
+#include <memory>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "branchlora/continual/run.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual {
 
@@ -28,18 +33,8 @@ std::vector<double> zero_shot(B& backend, const Base& base, std::span<const Task
 }
 
 /// The base model as a row of a table: it ends where it begins.
-inline RunResult zero_shot_result(const std::vector<double>& scores,
-                                  const std::vector<std::string>& tasks, const Options& o) {
-  RunResult result;
-  result.method = "Zero-shot";
-  result.seed = o.seed;
-  result.protocol = "Domain-IL";
-  result.tasks = tasks;
-  result.config = o.to_json();
-  result.R = empty_accuracy_matrix(tasks.size());
-  for (std::size_t j = 0; j < tasks.size(); ++j) result.R(tasks.size() - 1, j) = scores[j];
-  return result;
-}
+RunResult zero_shot_result(const std::vector<double>& scores, const std::vector<std::string>& tasks,
+                           const Options& o);
 
 /// Trains a method's adapters on each task by itself, from the base each time. The last row of R
 /// holds what each task reaches if there is no other, answered by its own model: Task-IL. Several
@@ -124,3 +119,7 @@ std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const T
 }
 
 }  // namespace branchlora::continual
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/continual/joint-inl.hpp"
+#endif

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/core/backend.hpp"
@@ -30,29 +30,11 @@ struct Options {
   Index answer_tokens = 14;     ///< Longest answer that is generated.
   Index evaluation_batch = 64;  ///< Questions answered together.
 
-  nlohmann::json to_json() const {
-    return {{"seed", seed},
-            {"steps", steps},
-            {"batch", batch},
-            {"rate", rate},
-            {"projector_rate", projector_rate},
-            {"warmup", warmup},
-            {"clip", clip},
-            {"beta2", beta2},
-            {"alpha", hyper.alpha},
-            {"dropout", hyper.dropout},
-            {"balance_weight", hyper.balance_weight},
-            {"temperature", hyper.temperature},
-            {"contrast_weight", hyper.contrast_weight},
-            {"routing_weight", hyper.routing_weight},
-            {"balance_delta", hyper.balance_delta},
-            {"bias_rate", hyper.bias_rate},
-            {"task_types", hyper.task_types},
-            {"storage", storage == Storage::full ? "full" : "bfloat16"},
-            {"full_matrix", full_matrix},
-            {"observed", observed},
-            {"answer_tokens", answer_tokens}};
-  }
+  nlohmann::json to_json() const;
 };
 
 }  // namespace branchlora::continual
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/continual/options-inl.hpp"
+#endif

@@ -9,6 +9,7 @@
 
 #include "branchlora/continual/base.hpp"
 #include "branchlora/continual/task_data.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual {
 

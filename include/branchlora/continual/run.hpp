@@ -2,22 +2,31 @@
 /// The continual run: tasks one after another, all of it on one screen.
 #pragma once
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <numeric>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "branchlora/continual/base.hpp"
 #include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/options.hpp"
 #include "branchlora/continual/pick.hpp"
+#include "branchlora/continual/run_config.hpp"
 #include "branchlora/continual/run_result.hpp"
 #include "branchlora/continual/snapshot.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_data.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "branchlora/optim/schedule.hpp"
@@ -30,17 +39,24 @@ namespace branchlora::continual {
 using Listener = std::function<void(Index steps, const std::string& what)>;
 
 /// The step at which each stage ends: the sums of the shares, rounded.
-inline std::vector<Index> stage_ends(const std::vector<double>& shares, Index steps) {
-  std::vector<Index> ends;
-  double sum = 0;
-  for (const double share : shares) {
-    expect(share >= 0, "stages: expected shares of at least 0, found {}", share);
-    sum += share;
-    ends.push_back(static_cast<Index>(std::lround(sum * static_cast<double>(steps))));
-  }
-  expect(std::abs(sum - 1) < 1e-9, "stages: expected shares that sum to 1, found {}", sum);
-  return ends;
-}
+std::vector<Index> stage_ends(const std::vector<double>& shares, Index steps);
+
+namespace detail {
+
+/// What a run's record says of how it was made.
+RunConfig config_of_run(const Options& options, const std::string& variant,
+                        const std::string& base);
+
+/// Adds what strategies a run had, and the most bytes that each has held.
+void add_strategies(RunConfig& config, const std::vector<RunConfig>& strategies,
+                    const std::vector<Index>& held_bytes);
+
+/// The text of `continual::run_identity`.
+std::string run_identity(const std::string& base, const std::vector<std::string>& tasks,
+                         const std::string& name, const Options& options,
+                         const std::vector<RunConfig>& strategies);
+
+}  // namespace detail
 
 /// What one training run is made of, from its first task to its last.
 template <Backend B>
@@ -193,9 +209,7 @@ RunResult record_of(const Learner<B>& learner, std::span<const TaskData<B>> task
   result.method = name;
   result.seed = o.seed;
   result.protocol = "Domain-IL";
-  result.config = o.to_json();
-  result.config["variant"] = learner.method.description;
-  result.config["base"] = learner.base.digest;
+  result.config = detail::config_of_run(o, learner.method.description, learner.base.digest);
   result.R = empty_accuracy_matrix(tasks.size());
   for (const TaskData<B>& task : tasks) {
     result.tasks.push_back(task.info.name);
@@ -218,23 +232,13 @@ template <Backend B>
 std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
                          const std::string& name, const Options& o,
                          const Strategies<B>& strategies = {}) {
-  auto names = nlohmann::json::array();
+  std::vector<std::string> names;
   for (const TaskData<B>& task : tasks) names.push_back(task.info.name);
-  nlohmann::json identity{
-      {"name", name}, {"base", base.digest}, {"tasks", names}, {"options", o.to_json()}};
-  if (!strategies.empty()) identity["strategies"] = config_of(strategies);
-  return identity.dump();
+  return detail::run_identity(base.digest, names, name, o, config_of(strategies));
 }
 
 /// Writes the scores that there are into the rows of R.
-inline void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores) {
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    expect(i < matrix.shape(0) && scores[i].size() <= matrix.shape(1),
-           "scores: expected at most {} rows of at most {}, found row {} of {}", matrix.shape(0),
-           matrix.shape(1), i + 1, scores[i].size());
-    for (std::size_t j = 0; j < scores[i].size(); ++j) matrix(i, j) = scores[i][j];
-  }
-}
+void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores);
 
 /// Scores tasks 0 to `scored` after task t was learned: adds a row to the record of progress.
 template <Backend B>
@@ -344,12 +348,13 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
 
   const double seconds = std::accumulate(done.stage_seconds.begin(), done.stage_seconds.end(), 0.0);
   RunResult result = record_of(learner, tasks, name, seconds);
-  for (std::size_t i = 0; i < strategies.size(); ++i) {
-    auto& entry = result.config["strategies"].emplace_back(learner.strategies[i]->config());
-    entry["held_bytes"] = done.strategy_bytes[i];
-  }
+  detail::add_strategies(result.config, config_of(learner.strategies), done.strategy_bytes);
   result.stage_seconds = done.stage_seconds;
   return scored_records(method, done, std::move(result));
 }
 
 }  // namespace branchlora::continual
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/continual/run-inl.hpp"
+#endif

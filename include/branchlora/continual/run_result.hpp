@@ -3,23 +3,23 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "branchlora/continual/metrics.hpp"
+#include "branchlora/continual/accuracy_matrix.hpp"
+#include "branchlora/continual/run_config.hpp"
 #include "branchlora/core/matrix.hpp"
 
 namespace branchlora::continual {
 
 /// What one method scored with one seed. Scores are percent; NaN and empty are "not measured".
 struct RunResult {
-  std::string method;                   ///< as its row is titled
-  std::uint64_t seed = 0;               ///< the result depends on nothing else
-  std::string protocol;                 ///< `Task-IL`, `Domain-IL` or `Class-IL`
-  Index trainable = 0;                  ///< trainable parameters, the router's among them
-  Index router = 0;                     ///< of which router
+  std::string method;      ///< as its row is titled
+  std::uint64_t seed = 0;  ///< the result depends on nothing else
+  std::string protocol;    ///< `Task-IL`, `Domain-IL` or `Class-IL`
+  Index trainable = 0;     ///< trainable parameters, the router's among them
+  Index router = 0;        ///< of which router
   /// mean time of one training step, with what strategies do before and after a task in equal parts
   double step_ms = not_measured;
   double train_seconds = not_measured;  ///< wall time of training, evaluation left out
@@ -30,7 +30,7 @@ struct RunResult {
   std::vector<std::string> tasks;           ///< T names, in the order of training
   std::vector<Index> stage_steps;           ///< T counts of training steps, or empty
   std::vector<double> stage_seconds;        ///< T wall times, or empty
-  nlohmann::json config = nlohmann::json::object();  ///< every hyper-parameter, free in form
+  RunConfig config;                         ///< every hyper-parameter, free in form
 };
 
 }  // namespace branchlora::continual

@@ -2,15 +2,22 @@
 /// The state of a continual run after a task, on disk: what a killed run continues from.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "branchlora/continual/metrics.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_selector.hpp"
-#include "branchlora/io/json.hpp"
+#include "branchlora/core/error.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/multimodal.hpp"
 
@@ -37,14 +44,21 @@ bool is_learned(const Parameter<T>& p) {
          p.name.find(".router") != std::string::npos || p.name.starts_with("projector.");
 }
 
-inline nlohmann::json to_json(const std::vector<Embedding>& keys) {
-  auto json = nlohmann::json::array();
-  for (const Embedding& k : keys) json.push_back({{"image", k.image}, {"text", k.text}});
-  return json;
-}
+/// The state of each adapter that is in no tensor.
+using AdapterStates = std::vector<std::vector<std::uint64_t>>;
+
+/// The JSON text that a snapshot has of all that is in no tensor.
+std::string snapshot_text(const Progressed& progress, const AdapterStates& adapters,
+                          const std::string& run, bool strategies);
+
+/// Reads what `snapshot_text` wrote, of file `path`.
+std::pair<Progressed, AdapterStates> read_snapshot_text(const std::string& text,
+                                                        const std::string& path,
+                                                        const std::optional<std::string>& run,
+                                                        bool strategies);
 
 /// How the tensors of a run's strategy number `i` begin.
-inline std::string strategy_prefix(std::size_t i) { return fmt::format("strategy.{}.", i); }
+std::string strategy_prefix(std::size_t i);
 
 /// The states of a file's strategies.
 template <Backend B>
@@ -77,16 +91,8 @@ void save_snapshot(const std::filesystem::path& path, model::Multimodal<B>& mode
                    const Method<B>& method, const Progressed& progress, const std::string& run,
                    const Strategies<B>& strategies = {}) {
   using T = typename B::Scalar;
-  auto adapters = nlohmann::json::array();
+  detail::AdapterStates adapters;
   model.for_each_adapter([&](auto& adapter) { adapters.push_back(adapter.state()); });
-  nlohmann::json json{{"tasks_done", progress.tasks_done},
-                      {"scores", progress.scores},
-                      {"scores_given", progress.scores_given},
-                      {"stage_seconds", progress.stage_seconds},
-                      {"selector_accuracy", progress.selector_accuracy},
-                      {"keys", detail::to_json(progress.selector.keys())},
-                      {"adapters", adapters},
-                      {"run", run}};
   std::vector<StrategyState<T>> states;
   for (const auto& s : strategies) states.push_back(s->state());
   std::vector<io::TensorOut> tensors;
@@ -96,11 +102,12 @@ void save_snapshot(const std::filesystem::path& path, model::Multimodal<B>& mode
                                        std::span<const T>(m.values)));
     }
   }
-  if (!strategies.empty()) json["strategy_bytes"] = progress.strategy_bytes;
   std::filesystem::create_directories(std::filesystem::absolute(path).parent_path());
   model::save_parameters(
       path, model.parameters(), [](const auto& p) { return detail::is_learned(p); },
-      {{"format", "pt"}, {"variant", method.description}, {"continual", json.dump()}},
+      {{"format", "pt"},
+       {"variant", method.description},
+       {"continual", detail::snapshot_text(progress, adapters, run, !strategies.empty())}},
       std::move(tensors));
 }
 
@@ -119,40 +126,23 @@ Progressed load_snapshot(const std::filesystem::path& path, model::Multimodal<B>
   };
   expect(entry("variant") == method.description, "{}: expected a checkpoint of {}, found {}",
          path.string(), method.description, entry("variant"));
-  const auto json = io::parse_json(entry("continual"), path.string());
-  Progressed progress;
-  try {
-    expect(!run || json.at("run") == *run,
-           "{}: this checkpoint is of another run: expected {}, found {}", path.string(), *run,
-           json.at("run").template get<std::string>());
-    json.at("tasks_done").get_to(progress.tasks_done);
-    json.at("scores").get_to(progress.scores);
-    json.at("scores_given").get_to(progress.scores_given);
-    json.at("stage_seconds").get_to(progress.stage_seconds);
-    json.at("selector_accuracy").get_to(progress.selector_accuracy);
-    for (const auto* rows : {&progress.scores, &progress.scores_given}) {
-      expect(std::ssize(*rows) == progress.tasks_done,
-             "{}: expected scores after each of {} tasks, found {} rows", path.string(),
-             progress.tasks_done, rows->size());
-    }
-    if (!strategies.empty()) json.at("strategy_bytes").get_to(progress.strategy_bytes);
-    std::vector<Embedding> keys;
-    for (const auto& k : json.at("keys"))
-      keys.push_back({k.at("image").template get<std::vector<double>>(),
-                      k.at("text").template get<std::vector<double>>()});
-    progress.selector.set_keys(std::move(keys));
-    std::size_t i = 0;
-    model.for_each_adapter([&](auto& adapter) {
-      const auto state = json.at("adapters").at(i++).template get<std::vector<std::uint64_t>>();
-      adapter.restore(state);
-    });
-  } catch (const nlohmann::json::exception& e) {
-    fail("{}: the state of the run can not be read: {}", path.string(), e.what());
-  }
+  auto [progress, adapters] =
+      detail::read_snapshot_text(entry("continual"), path.string(), run, !strategies.empty());
+  std::size_t i = 0;
+  model.for_each_adapter([&](auto& adapter) {
+    expect(i < adapters.size(),
+           "{}: the state of the run can not be read: expected that of each adapter, found {}",
+           path.string(), adapters.size());
+    adapter.restore(adapters[i++]);
+  });
   model::load_parameters(file, model.parameters(),
                          [](const auto& p) { return detail::is_learned(p); });
   detail::restore_strategies(file, strategies);
-  return progress;
+  return std::move(progress);
 }
 
 }  // namespace branchlora::continual
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/continual/snapshot-inl.hpp"
+#endif

@@ -4,13 +4,13 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "branchlora/continual/options.hpp"
 #include "branchlora/continual/pick.hpp"
+#include "branchlora/continual/run_config.hpp"
 #include "branchlora/continual/strategy_factory.hpp"
 #include "branchlora/continual/task_data.hpp"
 #include "branchlora/model/multimodal.hpp"
@@ -66,7 +66,7 @@ class Strategy {
   virtual ~Strategy() = default;
 
   /// The name and every hyper-parameter: for the record of a run, and to tell runs apart.
-  virtual nlohmann::json config() const = 0;
+  virtual RunConfig config() const = 0;
 
   /// Before the adapters begin a task: the model is still that of the tasks before.
   virtual void begin_task(const Lesson<B>& /*lesson*/) {}
@@ -99,10 +99,10 @@ Strategies<B> make_strategies(B& backend, const std::vector<StrategyFactory<B>>&
   return strategies;
 }
 
-/// The names and hyper-parameters of strategies, a list.
+/// The names and hyper-parameters of strategies, in their order.
 template <Backend B>
-nlohmann::json config_of(const Strategies<B>& strategies) {
-  auto list = nlohmann::json::array();
+std::vector<RunConfig> config_of(const Strategies<B>& strategies) {
+  std::vector<RunConfig> list;
   for (const auto& s : strategies) list.push_back(s->config());
   return list;
 }

@@ -2,11 +2,9 @@
 /// The one error type of the library, and the one way to raise it.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
-#include <string>
-#include <utility>
 
 namespace branchlora {
 
@@ -17,16 +15,25 @@ class Error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Throws `Error` with the message that `format` makes of `args`, as fmt's `vformat` does: the one
+/// place where errors are formatted.
+[[noreturn]] void vfail(fmt::string_view format, fmt::format_args args);
+
 /// Throws `Error` with a formatted message (fmt's syntax, checked at compile time).
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...));
+  vfail(format, fmt::make_format_args(args...));
 }
 
 /// Throws `Error` with a formatted message unless `condition` holds.
 template <class... Args>
 void expect(bool condition, fmt::format_string<Args...> format, Args&&... args) {
-  if (!condition) [[unlikely]] fail(format, std::forward<Args>(args)...);
+  if (!condition) [[unlikely]]
+    vfail(format, fmt::make_format_args(args...));
 }
 
 }  // namespace branchlora
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/core/error-inl.hpp"
+#endif

@@ -29,8 +29,8 @@ struct MatrixView {
 
   /// A view of mutable elements reads as a view of constant ones.
   template <class U>
-    requires(std::is_same_v<T, const U>)
-  constexpr MatrixView(const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
+  requires(std::is_same_v<T, const U>) constexpr MatrixView(
+      const MatrixView<U>& other)  // NOLINT(google-explicit-constructor)
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
   constexpr T* row(Index i) const { return data + i * stride; }

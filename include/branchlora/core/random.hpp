@@ -3,6 +3,15 @@
 /// (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 #pragma once
 
+// Philox is plain arithmetic. Without these Random123 includes every intrinsic of the processor,
+// for generators that are not used here. A program that wants those includes them before this
+// header.
+#ifndef R123_USE_SSE
+#define R123_USE_SSE 0
+#endif
+#ifndef R123_USE_AES_NI
+#define R123_USE_AES_NI 0
+#endif
 #include <Random123/philox.h>
 
 #include <array>
@@ -82,12 +91,11 @@ class Random {
 
   BRANCHLORA_HD std::array<std::uint32_t, 4> block(std::uint64_t counter) const {
     using Philox = r123::Philox4x32;
-    const Philox::ctr_type ctr = {{static_cast<std::uint32_t>(counter),
-                                   static_cast<std::uint32_t>(counter >> 32),
-                                   static_cast<std::uint32_t>(stream_),
-                                   static_cast<std::uint32_t>(stream_ >> 32)}};
-    const Philox::key_type key = {{static_cast<std::uint32_t>(seed_),
-                                   static_cast<std::uint32_t>(seed_ >> 32)}};
+    const Philox::ctr_type ctr = {
+        {static_cast<std::uint32_t>(counter), static_cast<std::uint32_t>(counter >> 32),
+         static_cast<std::uint32_t>(stream_), static_cast<std::uint32_t>(stream_ >> 32)}};
+    const Philox::key_type key = {
+        {static_cast<std::uint32_t>(seed_), static_cast<std::uint32_t>(seed_ >> 32)}};
     const auto r = Philox{}(ctr, key);
     return {r[0], r[1], r[2], r[3]};
   }

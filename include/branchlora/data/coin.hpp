@@ -3,15 +3,11 @@
 /// tuning for multimodal large language models", 2024).
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <filesystem>
-#include <string>
 #include <string_view>
 #include <vector>
 
-#include "branchlora/core/error.hpp"
-#include "branchlora/data/instructions.hpp"
 #include "branchlora/data/scorers.hpp"
 #include "branchlora/data/task.hpp"
 
@@ -38,13 +34,7 @@ constexpr std::string_view to_string(InstructionType type) {
 }
 
 /// The type of that name. Throws `Error` listing the names.
-inline InstructionType parse_instruction_type(std::string_view name) {
-  using enum InstructionType;
-  for (const InstructionType type : {Original, Diverse, TenType}) {
-    if (to_string(type) == name) return type;
-  }
-  fail("expected the instructions Original, Diverse or 10Type, found '{}'", name);
-}
+InstructionType parse_instruction_type(std::string_view name);
 
 /// A task of CoIN: the name of its folder, and how its answers are judged.
 struct CoinTask {
@@ -67,33 +57,15 @@ inline constexpr std::array<CoinTask, 8> coin_tasks{{
 /// The task `name` of the CoIN folder `root`: `<root>/Instructions_<type>/<name>/train.json`, and
 /// `test.json` or, where there is none, `val.json`. Its images lie below `images`, or `root` if
 /// that is empty. Throws `Error` if CoIN has no such task or a file is absent or damaged.
-inline Task load_coin_task(const std::filesystem::path& root, InstructionType type,
-                           std::string_view name, const std::filesystem::path& images = {}) {
-  const auto known = std::ranges::find(coin_tasks, name, &CoinTask::name);
-  if (known == coin_tasks.end()) {
-    std::vector<std::string_view> names;
-    for (const CoinTask& task : coin_tasks) names.push_back(task.name);
-    fail("expected a task of CoIN ({}), found '{}'", fmt::join(names, ", "), name);
-  }
-  const auto folder = root / fmt::format("Instructions_{}", to_string(type)) / name;
-  const bool only_val = !exists(folder / "test.json") && exists(folder / "val.json");
-  Task task;
-  task.info.name = name;
-  task.info.scorer = known->scorer;
-  task.folder = images.empty() ? root : images;
-  task.train = load_instructions(folder / "train.json");
-  task.test = load_instructions(folder / (only_val ? "val.json" : "test.json"));
-  return task;
-}
+Task load_coin_task(const std::filesystem::path& root, InstructionType type, std::string_view name,
+                    const std::filesystem::path& images = {});
 
 /// All eight tasks of a CoIN folder, in CoIN's order (see `load_coin_task`).
-inline std::vector<Task> load_coin(const std::filesystem::path& root, InstructionType type,
-                                   const std::filesystem::path& images = {}) {
-  std::vector<Task> tasks;
-  for (const CoinTask& task : coin_tasks) {
-    tasks.push_back(load_coin_task(root, type, task.name, images));
-  }
-  return tasks;
-}
+std::vector<Task> load_coin(const std::filesystem::path& root, InstructionType type,
+                            const std::filesystem::path& images = {});
 
 }  // namespace branchlora::data
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/data/coin-inl.hpp"
+#endif

@@ -2,12 +2,8 @@
 /// The same questions in other words.
 #pragma once
 
-#include <cstdint>
-#include <string>
-#include <utility>
 #include <vector>
 
-#include "branchlora/core/error.hpp"
 #include "branchlora/core/random.hpp"
 #include "branchlora/data/task.hpp"
 
@@ -16,28 +12,14 @@ namespace branchlora::data {
 /// `samples` with the fixed wording of their task (`info.suffix`) replaced by one of
 /// `info.paraphrases`, drawn for each turn from `random` alone: the 10Type variant of MiniCoIN. A
 /// task without paraphrases stays as it is. Throws `Error` if an instruction lacks the wording.
-inline std::vector<Sample> paraphrased(std::vector<Sample> samples, const TaskInfo& info,
-                                       const Random& random) {
-  if (info.suffix.empty() || info.paraphrases.empty()) return samples;
-  std::uint64_t turn_number = 0;
-  for (Sample& sample : samples) {
-    for (Turn& turn : sample.turns) {
-      const auto at = turn.instruction.rfind(info.suffix);
-      expect(at != std::string::npos, "task {}: sample {}: expected '{}' in the instruction '{}'",
-             info.name, sample.id, info.suffix, turn.instruction);
-      const auto choice = random.below(turn_number++, std::ssize(info.paraphrases));
-      turn.instruction.replace(at, info.suffix.size(),
-                               info.paraphrases[static_cast<std::size_t>(choice)]);
-    }
-  }
-  return samples;
-}
+std::vector<Sample> paraphrased(std::vector<Sample> samples, const TaskInfo& info,
+                                const Random& random);
 
 /// The 10Type variant of `task`: both sides paraphrased, each with draws of its own.
-inline Task paraphrased(Task task, const Random& random) {
-  task.train = paraphrased(std::move(task.train), task.info, random.fork("train"));
-  task.test = paraphrased(std::move(task.test), task.info, random.fork("test"));
-  return task;
-}
+Task paraphrased(Task task, const Random& random);
 
 }  // namespace branchlora::data
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/data/paraphrase-inl.hpp"
+#endif

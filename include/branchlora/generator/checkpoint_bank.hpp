@@ -3,13 +3,14 @@
 /// generator can learn.
 #pragma once
 
-#include <cmath>
+#include <cstddef>
 #include <filesystem>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/generator/layout.hpp"
 #include "branchlora/io/safetensors.hpp"
 
@@ -29,25 +30,7 @@ class CheckpointBank {
 
   /// Adds a checkpoint of task `task`; later ones of a task are newer. Throws `Error` on a negative
   /// task, on values that are not finite, and on tensors other than those of the first checkpoint.
-  void add(Index task, const Weights& weights) {
-    expect(task >= 0, "checkpoint bank: expected a task of at least 0, found {}", task);
-    const Layout layout = Layout::of(weights);
-    if (snapshots_.empty()) layout_ = layout;
-    expect_same(layout);
-    Snapshot snapshot{task, {}, {}};
-    snapshot.values.reserve(static_cast<std::size_t>(layout.size()));
-    for (const NamedTensor* t : Layout::sorted(weights)) {
-      const auto s = Statistics::of(std::span<const float>(t->values));
-      expect(std::isfinite(s.mean) && std::isfinite(s.deviation),
-             "checkpoint bank: tensor '{}': expected finite values, found others", t->name);
-      for (const float x : t->values) {
-        const double z = s.deviation > 0 ? (static_cast<double>(x) - s.mean) / s.deviation : 0;
-        snapshot.values.push_back(static_cast<float>(z));
-      }
-      snapshot.statistics.push_back(s);
-    }
-    snapshots_.push_back(std::move(snapshot));
-  }
+  void add(Index task, const Weights& weights);
 
   /// Adds the checkpoint in the safetensors file `path`, of which the tensors for which
   /// `wanted(name)` holds belong to the adapter. Throws `Error` naming the file at fault.
@@ -75,39 +58,23 @@ class CheckpointBank {
 
   /// The newest checkpoint of a task, whose statistics generated weights take. Throws `Error` if it
   /// has none.
-  const Snapshot& reference(Index task) const {
-    for (auto s = snapshots_.rbegin(); s != snapshots_.rend(); ++s) {
-      if (s->task == task) return *s;
-    }
-    fail("checkpoint bank: expected a checkpoint of task {}, found none", task);
-  }
+  const Snapshot& reference(Index task) const;
 
   /// The weights of a checkpoint, up to the rounding of its z-scores.
-  Weights weights(const Snapshot& snapshot) const {
-    return denormalise(layout_, std::span<const float>(snapshot.values),
-                       std::span<const Statistics>(snapshot.statistics), Denormalise::applied);
-  }
+  Weights weights(const Snapshot& snapshot) const;
 
   /// Bytes that the checkpoints' weights take in float.
-  Index bytes() const {
-    return std::ssize(snapshots_) * layout_.size() * static_cast<Index>(sizeof(float));
-  }
+  Index bytes() const;
 
  private:
-  void expect_same(const Layout& found) const {
-    const auto& a = layout_.entries();
-    const auto& b = found.entries();
-    expect(a.size() == b.size(), "checkpoint bank: expected {} tensors, found {}", a.size(),
-           b.size());
-    for (std::size_t i = 0; i < a.size(); ++i) {
-      expect(a[i] == b[i],
-             "checkpoint bank: expected tensor '{}' of shape [{}], found '{}' of shape [{}]",
-             a[i].name, fmt::join(a[i].shape, ", "), b[i].name, fmt::join(b[i].shape, ", "));
-    }
-  }
+  void expect_same(const Layout& found) const;
 
   Layout layout_;
   std::vector<Snapshot> snapshots_;
 };
 
 }  // namespace branchlora::generator
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/generator/checkpoint_bank-inl.hpp"
+#endif

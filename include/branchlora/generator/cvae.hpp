@@ -3,8 +3,10 @@
 /// adapter weights (Shao et al., arXiv 2501.17635).
 #pragma once
 
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <cmath>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "branchlora/autograd/op/leaky_relu.hpp"
 #include "branchlora/autograd/op/mean_squared_error.hpp"
 #include "branchlora/autograd/op/reshape.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/nn/init.hpp"
 #include "branchlora/nn/linear.hpp"
 
@@ -36,41 +39,16 @@ struct CvaeConfig {
 
   Index stages() const { return std::ssize(channels); }
   /// The length after zeros were put behind: the next multiple of 2^stages.
-  Index padded() const {
-    const Index unit = Index{1} << stages();
-    return (length + unit - 1) / unit * unit;
-  }
+  Index padded() const;
   /// Elements of a vector after the last stage, over all of its channels.
   Index features() const { return (padded() >> stages()) * channels.back(); }
 
   /// Trainable parameters, without building anything. A convolution of C to D channels has 7 C D +
   /// D and its batch norm 2 D; a linear layer of n to m has n m + m.
-  Index parameters() const {
-    Index total = kernel * channels.front() + 1;  // the last convolution, to one channel
-    const auto stage = [&](Index in, Index out) { total += kernel * in * out + 3 * out; };
-    const auto dense = [&](Index in, Index out) { total += in * out + out; };
-    for (std::size_t i = 0; i < channels.size(); ++i) {
-      const Index before = i == 0 ? 1 : channels[i - 1];
-      stage(before, channels[i]);
-      stage(channels[i], i == 0 ? channels.front() : before);
-    }
-    dense(features(), latent);
-    dense(latent + condition, latent);
-    dense(latent + condition, latent);
-    dense(latent + condition, features());
-    return total;
-  }
+  Index parameters() const;
 
   /// Throws `Error` where a size makes no network.
-  void check() const {
-    expect(length > 0 && condition > 0 && latent > 0,
-           "CVAE: expected positive sizes, found length {}, condition {} and latent {}", length,
-           condition, latent);
-    expect(stages() > 0 && stages() < 32 &&
-               std::ranges::all_of(channels, [](Index c) { return c > 0; }),
-           "CVAE: expected 1 to 31 stages of at least one channel, found channels [{}]",
-           fmt::join(channels, ", "));
-  }
+  void check() const;
 };
 
 namespace detail {
@@ -271,3 +249,7 @@ class Cvae {
 };
 
 }  // namespace branchlora::generator
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/generator/cvae-inl.hpp"
+#endif

@@ -2,14 +2,15 @@
 /// Adapter weights as one flat vector of z-scores, and back.
 #pragma once
 
-#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/generator/weights.hpp"
 
 namespace branchlora::generator {
@@ -53,22 +54,7 @@ class Layout {
 
   /// The layout of an adapter. Throws `Error` where there is no tensor, one is empty or does not
   /// have as many values as its shape says, or two have one name.
-  static Layout of(const Weights& weights) {
-    expect(!weights.empty(), "checkpoint bank: expected an adapter with tensors, found none");
-    Layout layout;
-    for (const NamedTensor* t : sorted(weights)) {
-      Index size = 1;
-      for (const Index extent : t->shape) size *= extent;
-      expect(size > 0 && size == std::ssize(t->values),
-             "checkpoint bank: tensor '{}': expected the elements of shape [{}], found {}", t->name,
-             fmt::join(t->shape, ", "), t->values.size());
-      expect(layout.entries_.empty() || layout.entries_.back().name != t->name,
-             "checkpoint bank: tensor '{}' appears twice in one adapter", t->name);
-      layout.entries_.push_back({t->name, t->shape, layout.size_, size});
-      layout.size_ += size;
-    }
-    return layout;
-  }
+  static Layout of(const Weights& weights);
 
   const std::vector<Entry>& entries() const { return entries_; }
   /// Elements of all tensors together: the length L of the flat vector.
@@ -76,13 +62,7 @@ class Layout {
   bool operator==(const Layout&) const = default;
 
   /// The tensors in the order of the entries.
-  static std::vector<const NamedTensor*> sorted(const Weights& weights) {
-    std::vector<const NamedTensor*> order;
-    for (const NamedTensor& t : weights) order.push_back(&t);
-    std::ranges::sort(order, {},
-                      [](const NamedTensor* t) -> const std::string& { return t->name; });
-    return order;
-  }
+  static std::vector<const NamedTensor*> sorted(const Weights& weights);
 
  private:
   std::vector<Entry> entries_;
@@ -123,21 +103,10 @@ Weights denormalise(const Layout& layout, std::span<const T> flat,
 
 /// |a - b| / |b| over all elements: how far weights are from those they stand for. Throws `Error`
 /// unless both have the same tensors.
-inline double relative_error(const Weights& a, const Weights& b) {
-  expect(Layout::of(a) == Layout::of(b), "adapter weights: expected two adapters of one layout");
-  const auto left = Layout::sorted(a);
-  const auto right = Layout::sorted(b);
-  double off = 0;
-  double size = 0;
-  for (std::size_t t = 0; t < left.size(); ++t) {
-    for (std::size_t i = 0; i < left[t]->values.size(); ++i) {
-      const double x = left[t]->values[i];
-      const double y = right[t]->values[i];
-      off += (x - y) * (x - y);
-      size += y * y;
-    }
-  }
-  return std::sqrt(off / size);
-}
+double relative_error(const Weights& a, const Weights& b);
 
 }  // namespace branchlora::generator
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/generator/layout-inl.hpp"
+#endif

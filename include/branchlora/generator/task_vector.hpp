@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/model/multimodal.hpp"
 
 namespace branchlora::generator {

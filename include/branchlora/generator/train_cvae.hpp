@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/data/sampler.hpp"
 #include "branchlora/generator/checkpoint_bank.hpp"
 #include "branchlora/generator/cvae.hpp"
@@ -34,13 +36,7 @@ struct CvaeLoss {
 };
 
 /// The largest magnitude in some vectors.
-inline double largest_magnitude(std::span<const std::vector<double>> vectors) {
-  double most = 0;
-  for (const auto& v : vectors) {
-    for (const double x : v) most = std::max(most, std::abs(x));
-  }
-  return most;
-}
+double largest_magnitude(std::span<const std::vector<double>> vectors);
 
 /// Trains with AdamW on the bank's checkpoints, each given the vector of its task
 /// (`task_vectors[task]`), and returns every step's loss. The result depends on `random`, the bank
@@ -130,3 +126,7 @@ Weights generate_adapter(const Cvae<B>& cvae, Tape<B>& tape, const CheckpointBan
 }
 
 }  // namespace branchlora::generator
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/generator/train_cvae-inl.hpp"
+#endif

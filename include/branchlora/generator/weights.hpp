@@ -2,12 +2,15 @@
 /// The weights of an adapter outside of its model.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 
 namespace branchlora::generator {

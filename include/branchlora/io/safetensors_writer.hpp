@@ -2,24 +2,17 @@
 /// Writes a safetensors file tensor by tensor, so that no more than one is in memory at a time.
 #pragma once
 
-#include <nlohmann/json.hpp>
-
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
-#include <tuple>
-#include <utility>
 #include <vector>
 
-#include "branchlora/core/error.hpp"
 #include "branchlora/core/matrix.hpp"
-#include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/dtype.hpp"
 
 namespace branchlora::io {
@@ -39,53 +32,17 @@ namespace detail {
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 
 /// Bytes of a tensor of this type and shape, unless that overflows.
-inline std::optional<std::uint64_t> checked_bytes(Dtype dtype, std::span<const Index> shape) {
-  std::uint64_t total = 1;
-  for (const Index extent : shape) {
-    if (__builtin_mul_overflow(total, static_cast<std::uint64_t>(extent), &total)) return {};
-  }
-  if (__builtin_mul_overflow(total, byte_size(dtype), &total)) return {};
-  return total;
-}
+std::optional<std::uint64_t> checked_bytes(Dtype dtype, std::span<const Index> shape);
 
 /// Sorts `entries` by type (largest first) and name and gives the header of a file that holds them
 /// in this order; `path` begins messages.
-inline std::string safetensors_header(const std::filesystem::path& path,
-                                      std::vector<TensorEntry>& entries, const Metadata& metadata) {
-  std::ranges::sort(entries, [](const TensorEntry& a, const TensorEntry& b) {
-    return std::tie(b.dtype, a.name) < std::tie(a.dtype, b.name);
-  });
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::map<std::string_view, int> seen;
-  std::uint64_t begin = 0;
-  for (const auto& [name, dtype, shape] : entries) {
-    const std::string where = path.string() + ": tensor '" + name + "'";
-    expect(name != "__metadata__", "{}: the name is reserved", where);
-    expect(++seen[name] == 1, "{}: the name appears twice", where);
-    expect(std::ranges::all_of(shape, [](Index extent) { return extent >= 0; }),
-           "{}: expected extents of 0 or more, found shape [{}]", where, fmt::join(shape, ", "));
-    const auto bytes = checked_bytes(dtype, shape);
-    std::uint64_t end = 0;
-    expect(bytes && !__builtin_add_overflow(begin, *bytes, &end),
-           "{}: the size of shape [{}] overflows", where, fmt::join(shape, ", "));
-    header[name] = {
-        {"dtype", std::string(to_string(dtype))}, {"shape", shape}, {"data_offsets", {begin, end}}};
-    begin = end;
-  }
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception&) {
-    fail("{}: expected names and metadata in UTF-8, found other bytes", path.string());
-  }
-  text.append((8 - text.size() % 8) % 8, ' ');
-  expect(text.size() <= max_header_bytes, "{}: expected a header of at most {} bytes, found {}",
-         path.string(), max_header_bytes, text.size());
-  return text;
-}
+std::string safetensors_header(const std::filesystem::path& path, std::vector<TensorEntry>& entries,
+                               const Metadata& metadata);
 
 }  // namespace detail
+
+/// Gives the bytes of a tensor that is to be written.
+using BytesOf = std::function<std::span<const std::byte>(const TensorEntry&)>;
 
 /// Writes `entries` and `metadata` to `path`, atomically: sorted by type (largest first) and name,
 /// the header padded so that the data begin at a multiple of 8. Asks `bytes_of(entry)` for the
@@ -93,20 +50,10 @@ inline std::string safetensors_header(const std::filesystem::path& path,
 /// `Error` if a tensor's bytes do not fit its shape, a name appears twice or is reserved, or the
 /// disk refuses.
 void stream_safetensors(const std::filesystem::path& path, std::vector<TensorEntry> entries,
-                        const Metadata& metadata, auto bytes_of) {
-  const std::string header = detail::safetensors_header(path, entries, metadata);
-  const std::uint64_t length = header.size();
-  AtomicFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(header);
-  for (const TensorEntry& entry : entries) {
-    const std::span<const std::byte> bytes = bytes_of(entry);
-    expect(detail::checked_bytes(entry.dtype, entry.shape) == bytes.size(),
-           "{}: tensor '{}': expected the bytes of {} of shape [{}], found {}", path.string(),
-           entry.name, to_string(entry.dtype), fmt::join(entry.shape, ", "), bytes.size());
-    file.write(bytes);
-  }
-  file.commit();
-}
+                        const Metadata& metadata, const BytesOf& bytes_of);
 
 }  // namespace branchlora::io
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/io/safetensors_writer-inl.hpp"
+#endif

@@ -3,10 +3,14 @@
 /// the policies that it was written with.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,6 +18,7 @@
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy_table.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/io/json.hpp"
 #include "branchlora/model/checkpoint.hpp"
 
@@ -42,13 +47,7 @@ std::vector<std::string> adapter_names(Model& model) {
 }
 
 /// The JSON text "branchlora" in the metadata of a file of adapters. Throws `Error` if it has none.
-inline io::Json description_of(const io::SafeTensors& file, const std::filesystem::path& path) {
-  const auto text = file.metadata().find("branchlora");
-  expect(text != file.metadata().end(),
-         "{}: expected adapters of this library, found no 'branchlora' in the metadata",
-         path.string());
-  return io::parse_json(text->second, path.string());
-}
+io::Json description_of(const io::SafeTensors& file, const std::filesystem::path& path);
 
 }  // namespace detail
 
@@ -106,3 +105,7 @@ void load_adapters(const std::filesystem::path& path, Model& model, const Hyper&
 }
 
 }  // namespace branchlora::model
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/model/adapter_file-inl.hpp"
+#endif

@@ -2,12 +2,17 @@
 /// Adapters of a file, whichever of some variants they are.
 #pragma once
 
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
 #include <filesystem>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "branchlora/adapter/method.hpp"
+#include "branchlora/core/error.hpp"
+#include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/adapter_file.hpp"
 #include "branchlora/model/multimodal.hpp"
 

@@ -2,11 +2,14 @@
 /// A model's parameters on disk.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "branchlora/autograd/parameter.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 #include "branchlora/io/safetensors.hpp"
 

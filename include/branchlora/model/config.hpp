@@ -2,14 +2,15 @@
 /// The sizes of the multimodal model.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 #include "branchlora/autograd/op/rope.hpp"
 #include "branchlora/core/matrix.hpp"
 
 namespace branchlora::op {
 
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RopeScaling, factor, original, low, high)
+void to_json(nlohmann::json& json, const RopeScaling& scaling);
+void from_json(const nlohmann::json& json, RopeScaling& scaling);
 
 }  // namespace branchlora::op
 
@@ -48,26 +49,6 @@ struct VisionConfig {
   constexpr Index feature_width() const { return width * merge * merge; }
 
   bool operator==(const VisionConfig&) const = default;
-
-  /// f(name, field, later) on every field of c; files older than a `later` one lack it.
-  template <class Config, class F>
-  static void each_field(Config& c, F f) {
-    f("image", c.image, false);
-    f("kernel", c.kernel, false);
-    f("stride", c.stride, false);
-    f("width", c.width, false);
-    f("layers", c.layers, false);
-    f("heads", c.heads, false);
-    f("hidden", c.hidden, false);
-    f("merge", c.merge, false);
-    f("epsilon", c.epsilon, false);
-    f("raw_pixels", c.raw_pixels, true);
-    f("patch_bias", c.patch_bias, true);
-    f("class_token", c.class_token, true);
-    f("pre_norm", c.pre_norm, true);
-    f("quick_gelu", c.quick_gelu, true);
-    f("last_norm", c.last_norm, true);
-  }
 };
 
 /// A LLaMA-style decoder.
@@ -89,57 +70,7 @@ struct DecoderConfig {
   constexpr Index head_size() const { return head > 0 ? head : width / heads; }
 
   bool operator==(const DecoderConfig&) const = default;
-
-  /// f(name, field, later) on every field of c; files older than a `later` one lack it.
-  template <class Config, class F>
-  static void each_field(Config& c, F f) {
-    f("vocabulary", c.vocabulary, false);
-    f("width", c.width, false);
-    f("layers", c.layers, false);
-    f("heads", c.heads, false);
-    f("kv_heads", c.kv_heads, false);
-    f("hidden", c.hidden, false);
-    f("length", c.length, false);
-    f("rope_base", c.rope_base, false);
-    f("epsilon", c.epsilon, false);
-    f("head", c.head, true);
-    f("tied", c.tied, true);
-    f("scaled_embeddings", c.scaled_embeddings, true);
-    f("rope_scaling", c.rope_scaling, true);
-  }
 };
-
-/// Takes any field. Named, since nvcc refuses lambdas in a concept.
-struct AnyField {
-  template <class T>
-  void operator()(const char* /*name*/, T& /*field*/, bool /*later*/) const {}
-};
-
-/// Sizes that list their fields.
-template <class Config>
-concept Sizes = requires(Config& c) {
-  Config::each_field(c, AnyField{});
-};
-
-/// Every field by its name, of the later ones only those that are not as usual: what older files
-/// say stays what they would say.
-template <Sizes Config>
-void to_json(nlohmann::json& json, const Config& config) {
-  json = nlohmann::json::object();
-  Config::each_field(config, [&](const char* name, auto& field, bool) { json[name] = field; });
-  const Config usual;
-  Config::each_field(usual, [&](const char* name, auto& field, bool later) {
-    if (later && json[name] == nlohmann::json(field)) json.erase(name);
-  });
-}
-
-/// What `to_json` wrote. Throws nlohmann's exception if a field is missing or of another type.
-template <Sizes Config>
-void from_json(const nlohmann::json& json, Config& config) {
-  Config::each_field(config, [&](const char* name, auto& field, bool later) {
-    if (!later || json.contains(name)) json.at(name).get_to(field);
-  });
-}
 
 /// Vision tower, two-layer projector and decoder; without the first two, the decoder alone.
 struct ModelConfig {
@@ -147,7 +78,21 @@ struct ModelConfig {
   DecoderConfig decoder;
 
   bool operator==(const ModelConfig&) const = default;
-  NLOHMANN_DEFINE_TYPE_INTRUSIVE(ModelConfig, vision, decoder)
 };
 
+/// Every field by its name; of those that older files lack, only what is not as usual: what they
+/// say stays what they would say.
+void to_json(nlohmann::json& json, const VisionConfig& config);
+void to_json(nlohmann::json& json, const DecoderConfig& config);
+void to_json(nlohmann::json& json, const ModelConfig& config);
+
+/// What `to_json` wrote. Throws nlohmann's exception if a field is missing or of another type.
+void from_json(const nlohmann::json& json, VisionConfig& config);
+void from_json(const nlohmann::json& json, DecoderConfig& config);
+void from_json(const nlohmann::json& json, ModelConfig& config);
+
 }  // namespace branchlora::model
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/model/config-inl.hpp"
+#endif

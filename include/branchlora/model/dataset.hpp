@@ -2,21 +2,25 @@
 /// Data sets in the form in which the model takes them.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "branchlora/core/error.hpp"
-#include "branchlora/data/image.hpp"
-#include "branchlora/data/sample.hpp"
-#include "branchlora/data/tokenizer.hpp"
 #include "branchlora/model/batch.hpp"
+
+namespace branchlora::data {
+
+class ImageStore;
+struct Sample;
+class Tokenizer;
+struct Turn;
+
+}  // namespace branchlora::data
 
 namespace branchlora::model {
 
@@ -33,97 +37,36 @@ struct Dataset {
 
   /// A sentence that says which samples lost a whole answer, for whoever trains on them: such a
   /// turn teaches nothing. Empty if there is none.
-  std::string losses() const {
-    if (lost.empty()) return {};
-    const std::span<const std::string> first(lost.data(), std::min<std::size_t>(lost.size(), 5));
-    return fmt::format("{} of {} samples lose a whole answer at the maximal length: {}{}",
-                       lost.size(), examples.size(), fmt::join(first, ", "),
-                       first.size() < lost.size() ? ", ..." : "");
-  }
+  std::string losses() const;
 
   /// The pixels of a picture, read when they are asked for.
-  std::vector<float> pixels(Index image) const {
-    return read(images[static_cast<std::size_t>(image)]);
-  }
+  std::vector<float> pixels(Index image) const;
 };
 
 namespace detail {
 
-inline std::vector<std::int32_t> tokens(const data::Tokenizer& tokenizer, const std::string& text,
-                                        Index& unknown) {
-  const std::vector<Index> ids = tokenizer.encode(text);
-  unknown += data::Tokenizer::count_unknown(ids);
-  return {ids.begin(), ids.end()};
-}
+/// The tokens of a turn, and how many stand before its picture if it is about one.
+using EncodeTurn = std::function<std::pair<TokenTurn, Index>(const data::Turn&, bool picture)>;
 
-/// Makes a data set of samples: `encode(turn, picture)` gives the tokens of a turn, and how many
-/// stand before its picture (a `TokenTurn` and an `Index`). A turn of more than `longest` text
-/// tokens is cut at its end.
-template <class Encode>
+/// Makes a data set of samples whose turns `encode` turns into tokens. A turn of more than
+/// `longest` text tokens is cut at its end.
 Dataset make_dataset(std::span<const data::Sample> samples, std::int32_t task, std::size_t longest,
-                     Encode encode) {
-  expect(longest > 0, "encode: expected a maximal length of at least one token, found 0");
-  Dataset set;
-  std::map<std::string, Index> seen;
-  for (const data::Sample& sample : samples) {
-    Example example{-1, task, {}};
-    const bool picture = !sample.image.empty();
-    if (picture) {
-      const auto [found, fresh] = seen.emplace(sample.image, std::ssize(set.images));
-      if (fresh) set.images.push_back(sample.image);
-      example.image = found->second;
-    }
-    bool lost = false;
-    for (const data::Turn& turn : sample.turns) {
-      auto [tokens, before] = encode(turn, picture);
-      const std::size_t prompt = std::min(tokens.prompt.size(), longest);
-      const std::size_t answer = std::min(tokens.answer.size(), longest - prompt);
-      expect(before == 0 || before < static_cast<Index>(prompt),
-             "encode: sample {}: expected a maximal length above the {} tokens before its picture, "
-             "found {}",
-             sample.id, before, longest);
-      lost = lost || answer == 0;
-      set.shortened_answers += answer > 0 && answer < tokens.answer.size();
-      tokens.prompt.resize(prompt);
-      tokens.answer.resize(answer);
-      example.image_at = before;
-      example.turns.push_back(std::move(tokens));
-    }
-    if (lost) set.lost.push_back(sample.id);
-    set.examples.push_back(std::move(example));
-  }
-  return set;
-}
+                     const EncodeTurn& encode);
 
 }  // namespace detail
 
 /// Encodes samples for training: the loss is on the answers alone. A turn of more than `longest`
 /// text tokens is cut at its end; answers that this shortens or takes away are counted, and a turn
 /// whose answer is lost keeps its place with nothing to learn (`Dataset::losses`).
-inline Dataset encode(std::span<const data::Sample> samples, data::ImageStore store,
-                      const data::Tokenizer& tokenizer, std::int32_t task = 0,
-                      std::size_t longest = std::numeric_limits<std::size_t>::max()) {
-  Index unknown = 0;
-  Dataset set =
-      detail::make_dataset(samples, task, longest, [&](const data::Turn& turn, bool /*picture*/) {
-        TokenTurn tokens{detail::tokens(tokenizer, turn.instruction, unknown),
-                         detail::tokens(tokenizer, turn.answer, unknown)};
-        tokens.prompt.insert(tokens.prompt.begin(),
-                             static_cast<std::int32_t>(data::Tokenizer::begin));
-        tokens.answer.push_back(static_cast<std::int32_t>(data::Tokenizer::end));
-        return std::pair(std::move(tokens), Index{0});
-      });
-  set.unknown_tokens = unknown;
-  set.read = [store = std::move(store)](const std::string& name) mutable {
-    const auto rgb = store.load(name).rgb;
-    return std::vector<float>(rgb.begin(), rgb.end());
-  };
-  return set;
-}
+Dataset encode(std::span<const data::Sample> samples, data::ImageStore store,
+               const data::Tokenizer& tokenizer, std::int32_t task = 0,
+               std::size_t longest = std::numeric_limits<std::size_t>::max());
 
 /// The example of a sample without its answers, for generation. Of several turns the last is asked.
-inline Example question(const Example& example) {
-  return {example.image, example.task, {{example.turns.back().prompt, {}}}, example.image_at};
-}
+Example question(const Example& example);
 
 }  // namespace branchlora::model
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/model/dataset-inl.hpp"
+#endif

@@ -9,6 +9,7 @@
 
 #include "branchlora/adapter/any_ffn.hpp"
 #include "branchlora/autograd/ops.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/model/config.hpp"
 #include "branchlora/model/kept_rows.hpp"
 #include "branchlora/model/kv_cache.hpp"

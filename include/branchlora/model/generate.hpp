@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/model/multimodal.hpp"
 
 namespace branchlora::model {
@@ -15,8 +16,7 @@ namespace branchlora::model {
 /// `features` are those of the batch's images and `tasks` picks routers. The tape is reset.
 template <Backend B>
 std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& tape,
-                                                const Batch& batch,
-                                                const FeatureBank<B>& bank,
+                                                const Batch& batch, const FeatureBank<B>& bank,
                                                 std::span<const std::int32_t> tasks,
                                                 std::int32_t end, Index most) {
   using T = typename B::Scalar;
@@ -53,8 +53,7 @@ std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& t
     return going;
   };
 
-  bool going =
-      take(model.logits(tape, batch, model.gather(tape, batch, bank), routing, &cache));
+  bool going = take(model.logits(tape, batch, model.gather(tape, batch, bank), routing, &cache));
   Sequences single;
   std::vector<std::int32_t> rows(static_cast<std::size_t>(count));
   std::vector<std::int32_t> positions(static_cast<std::size_t>(count));

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "branchlora/core/error.hpp"
 #include "branchlora/model/batch.hpp"
 #include "branchlora/model/decoder.hpp"
 #include "branchlora/model/projector.hpp"

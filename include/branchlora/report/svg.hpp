@@ -2,19 +2,12 @@
 /// A small writer of SVG pictures: shapes, text, and colours that stay apart for every reader.
 #pragma once
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include "branchlora/report/text.hpp"
 
 namespace branchlora::report {
 
@@ -25,57 +18,21 @@ struct Color {
   std::uint8_t blue = 0;
 
   /// `#rrggbb`
-  std::string hex() const { return fmt::format("#{:02x}{:02x}{:02x}", red, green, blue); }
+  std::string hex() const;
 
   /// Relative luminance of sRGB, 0 black to 1 white (WCAG 2).
-  double luminance() const {
-    const auto linear = [](std::uint8_t channel) {
-      const double v = channel / 255.0;
-      return v <= 0.04045 ? v / 12.92 : std::pow((v + 0.055) / 1.055, 2.4);
-    };
-    return 0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue);
-  }
+  double luminance() const;
 };
 
 /// Black or white, whichever contrasts more with `background`.
-inline Color readable_on(Color background) {
-  const double l = background.luminance();
-  return (l + 0.05) / 0.05 >= 1.05 / (l + 0.05) ? Color{0, 0, 0} : Color{255, 255, 255};
-}
+Color readable_on(Color background);
 
 /// A sequential scale from near white to dark blue, monotone in lightness, for `t` from 0 to 1.
-inline Color sequential_color(double t) {
-  static constexpr std::array<Color, 6> stops{{{247, 251, 255},
-                                               {208, 225, 242},
-                                               {148, 196, 223},
-                                               {74, 152, 201},
-                                               {23, 100, 171},
-                                               {8, 48, 107}}};
-  const double position = std::clamp(t, 0.0, 1.0) * (stops.size() - 1);
-  const auto low = std::min(static_cast<std::size_t>(position), stops.size() - 2);
-  const double fraction = position - static_cast<double>(low);
-  const auto mix = [&](std::uint8_t a, std::uint8_t b) {
-    return static_cast<std::uint8_t>(std::lround(a + fraction * (b - a)));
-  };
-  const Color& a = stops[low];
-  const Color& b = stops[low + 1];
-  return {mix(a.red, b.red), mix(a.green, b.green), mix(a.blue, b.blue)};
-}
+Color sequential_color(double t);
 
 /// Colour of the `i`-th line of a plot: the set of Okabe and Ito without its yellow, which white
 /// paper swallows, and two more of like lightness; it repeats after nine.
-inline Color categorical_color(std::size_t i) {
-  static constexpr std::array<Color, 9> colors{{{0, 114, 178},
-                                                {213, 94, 0},
-                                                {0, 158, 115},
-                                                {204, 121, 167},
-                                                {230, 159, 0},
-                                                {86, 180, 233},
-                                                {0, 0, 0},
-                                                {136, 34, 85},
-                                                {153, 153, 51}}};
-  return colors[i % colors.size()];
-}
+Color categorical_color(std::size_t i);
 
 /// A point in pixels, from the upper left corner.
 struct Point {
@@ -94,111 +51,48 @@ struct TextStyle {
 
 /// Room to keep for `text`, in pixels. No font is at hand, so this is on the safe side of what the
 /// common sans-serif fonts take.
-inline double text_width(std::string_view text, double size) {
-  return static_cast<double>(display_width(text)) * size * 0.6;
-}
+double text_width(std::string_view text, double size);
 
 /// A picture under construction, with a white background, system fonts and no script. Coordinates
 /// are pixels. `attributes` are SVG's own, as in `fill="none" stroke="#333"`.
 class Svg {
  public:
   /// `title` is read out by screen readers and shown by browsers.
-  Svg(double width, double height, std::string_view title) {
-    out_ = fmt::format(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" width=\"{0:.0f}\" "
-        "height=\"{1:.0f}\" viewBox=\"0 0 {0:.0f} {1:.0f}\" font-family=\"system-ui, "
-        "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif\">\n"
-        "<title>{2}</title>\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n",
-        std::ceil(width), std::ceil(height), escape_xml(title));
-  }
+  Svg(double width, double height, std::string_view title);
 
-  void rect(Point corner, double width, double height, std::string_view attributes) {
-    out_ += fmt::format("<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" {}/>\n", px(corner.x),
-                        px(corner.y), px(width), px(height), attributes);
-  }
+  void rect(Point corner, double width, double height, std::string_view attributes);
 
-  void line(Point from, Point to, std::string_view attributes) {
-    out_ += fmt::format("<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" {}/>\n", px(from.x),
-                        px(from.y), px(to.x), px(to.y), attributes);
-  }
+  void line(Point from, Point to, std::string_view attributes);
 
-  void polyline(std::span<const Point> points, std::string_view attributes) {
-    out_ += R"(<polyline fill="none" points=")";
-    for (const Point& p : points) out_ += fmt::format("{},{} ", px(p.x), px(p.y));
-    out_ += fmt::format("\" {}/>\n", attributes);
-  }
+  void polyline(std::span<const Point> points, std::string_view attributes);
 
-  void text(Point at, std::string_view text, const TextStyle& style = {}) {
-    out_ += fmt::format(R"(<text x="{}" y="{}" font-size="{}" fill="{}")", px(at.x), px(at.y),
-                        px(style.size), style.color.hex());
-    if (style.anchor != "start") out_ += fmt::format(" text-anchor=\"{}\"", style.anchor);
-    if (style.bold) out_ += " font-weight=\"600\"";
-    if (style.rotate != 0)
-      out_ += fmt::format(" transform=\"rotate({} {} {})\"", px(style.rotate), px(at.x), px(at.y));
-    out_ += fmt::format(">{}</text>\n", escape_xml(text));
-  }
+  void text(Point at, std::string_view text, const TextStyle& style = {});
 
   /// Lines that `heading` takes.
-  static std::size_t heading_lines(std::string_view text, double width) {
-    return std::max<std::size_t>(1, broken(text, width).size());
-  }
+  static std::size_t heading_lines(std::string_view text, double width);
 
   /// Writes `text` in bold, broken into lines of about `width` pixels, the last of them at `at`.
-  void heading(Point at, std::string_view text, double width) {
-    const std::vector<std::string> lines = broken(text, width);
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      const double above = heading_height * static_cast<double>(lines.size() - 1 - i);
-      this->text({at.x, at.y - above}, lines[i], {.size = 13, .bold = true});
-    }
-  }
+  void heading(Point at, std::string_view text, double width);
   static constexpr double heading_height = 16;  ///< of one line
 
   /// A small mark about `at` whose shape depends on `shape` (five of them, then again): lines that
   /// share a colour, or a reader who sees none, can be told apart by it.
-  void marker(Point at, std::size_t shape, Color color, double r = 3) {
-    const std::string paint =
-        fmt::format(R"(fill="{}" stroke="#ffffff" stroke-width="0.7")", color.hex());
-    const auto path = [&](std::string_view d) {
-      out_ += fmt::format("<path transform=\"translate({} {})\" d=\"{}\" {}/>\n", px(at.x),
-                          px(at.y), d, paint);
-    };
-    switch (shape % 5) {
-      case 0:
-        out_ += fmt::format("<circle cx=\"{}\" cy=\"{}\" r=\"{}\" {}/>\n", px(at.x), px(at.y),
-                            px(r), paint);
-        break;
-      case 1:
-        path(fmt::format("M{0} {0}H-{0}V-{0}H{0}Z", px(0.9 * r)));
-        break;
-      case 2:
-        path(fmt::format("M0 -{0}L{0} {1}H-{0}Z", px(1.2 * r), px(r)));
-        break;
-      case 3:
-        path(fmt::format("M0 -{0}L{0} 0L0 {0}L-{0} 0Z", px(1.25 * r)));
-        break;
-      default:
-        path(fmt::format("M0 {0}L{0} -{1}H-{0}Z", px(1.2 * r), px(r)));
-        break;
-    }
-  }
+  void marker(Point at, std::size_t shape, Color color, double r = 3);
 
   /// The whole document.
   std::string str() const { return out_ + "</svg>\n"; }
 
  private:
-  static std::vector<std::string> broken(std::string_view text, double width) {
-    return wrap(text, static_cast<std::size_t>(width / 8));
-  }
+  static std::vector<std::string> broken(std::string_view text, double width);
 
   /// At most two decimals, no trailing zeros.
-  static std::string px(double value) {
-    std::string text = fmt::format("{:.2f}", value);
-    text.erase(text.find_last_not_of('0') + 1);
-    if (text.back() == '.') text.pop_back();
-    return text == "-0" ? "0" : text;
-  }
+  static std::string px(double value);
 
   std::string out_;
 };
 
 }  // namespace branchlora::report
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/report/svg-inl.hpp"
+#endif

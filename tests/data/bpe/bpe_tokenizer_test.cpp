@@ -1,6 +1,8 @@
 #include "branchlora/data/bpe/bpe_tokenizer.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <cstring>
@@ -8,6 +10,10 @@
 #include <vector>
 
 #include "../../io/temporary_folder.hpp"
+#include "branchlora/core/utf8.hpp"
+#include "branchlora/data/bpe/byte_map.hpp"
+#include "branchlora/io/atomic_file.hpp"
+#include "branchlora/io/json.hpp"
 #include "branchlora/io/safetensors.hpp"
 
 using namespace branchlora;
@@ -59,7 +65,7 @@ io::Json byte_level_json(const char* change = "{}") {
     "model": {"type": "BPE", "vocab": {}, "merges": []}})");
   Index id = 0;
   for (const char32_t c : bpe::byte_characters) {
-    json["model"]["vocab"][bpe::encode_utf8({&c, 1})] = id++;
+    json["model"]["vocab"][encode_utf8({&c, 1})] = id++;
   }
   json.merge_patch(io::Json::parse(change));
   return json;

@@ -5,12 +5,15 @@
 #include <string>
 #include <string_view>
 
+#include "branchlora/core/utf8.hpp"
+
+using namespace branchlora;
 using namespace branchlora::data;
 
 // Cases of Unicode standard annex 15 (tables 4, 5 and 6) and of the composition exclusions.
 TEST_CASE("normalisation form C") {
   const auto check = [](std::u32string_view from, std::u32string_view to) {
-    CAPTURE(bpe::encode_utf8(from));
+    CAPTURE(encode_utf8(from));
     CHECK(bpe::nfc(from) == to);
     CHECK(bpe::nfc(to) == to);
   };

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "../../io/temporary_folder.hpp"
+#include "branchlora/core/utf8.hpp"
 
 using namespace branchlora;
 using data::bpe::Regex;
@@ -16,10 +17,10 @@ using Parts = std::vector<std::string>;
 namespace {
 
 Parts matches(const char* pattern, const std::string& text) {
-  const std::u32string points = data::bpe::decode_utf8(text);
+  const std::u32string points = decode_utf8(text);
   Parts parts;
   for (const auto [begin, end] : Regex(pattern).matches(points)) {
-    parts.push_back(data::bpe::encode_utf8(std::u32string_view(points).substr(begin, end - begin)));
+    parts.push_back(encode_utf8(std::u32string_view(points).substr(begin, end - begin)));
   }
   return parts;
 }

@@ -3,6 +3,7 @@
 #include "branchlora/model/published/checkpoint.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "branchlora/eigen/backend.hpp"
 #include "golden.hpp"

@@ -1,6 +1,7 @@
 #include "branchlora/model/published/encode.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "../../io/temporary_folder.hpp"
 #include "model/published/golden.hpp"

@@ -1,6 +1,7 @@
 #include "branchlora/model/published/llava_config.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "io/temporary_folder.hpp"
 #include "settings_text.hpp"

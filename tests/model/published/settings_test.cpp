@@ -1,6 +1,7 @@
 #include "branchlora/model/published/settings.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 #include "io/temporary_folder.hpp"
 

@@ -2,6 +2,8 @@
 /// A published config.json with some settings changed.
 #pragma once
 
+#include <nlohmann/json.hpp>
+
 #include "branchlora/io/json.hpp"
 
 namespace branchlora::test {

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/to_host.hpp"
 
 namespace branchlora::continual::strategy {
@@ -47,11 +49,11 @@ class EwcOn final : public Strategy<B> {
            settings.lambda, settings.gamma, settings.samples);
   }
 
-  nlohmann::json config() const override {
-    return {{"name", "EWC"},
-            {"lambda", settings_.lambda},
-            {"gamma", settings_.gamma},
-            {"samples", settings_.samples}};
+  RunConfig config() const override {
+    return nlohmann::json{{"name", "EWC"},
+                          {"lambda", settings_.lambda},
+                          {"gamma", settings_.gamma},
+                          {"samples", settings_.samples}};
   }
 
   /// gradient += lambda F (theta - theta*).

@@ -2,10 +2,12 @@
 /// Learning without forgetting (Li and Hoiem, arXiv 1606.09282).
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "branchlora/autograd/op/distillation.hpp"
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual::strategy {
 
@@ -43,8 +45,9 @@ class LwfOn final : public Strategy<B> {
            settings.alpha, settings.temperature);
   }
 
-  nlohmann::json config() const override {
-    return {{"name", "LwF"}, {"alpha", settings_.alpha}, {"temperature", settings_.temperature}};
+  RunConfig config() const override {
+    return nlohmann::json{
+        {"name", "LwF"}, {"alpha", settings_.alpha}, {"temperature", settings_.temperature}};
   }
 
   void begin_task(const Lesson<B>& lesson) override {

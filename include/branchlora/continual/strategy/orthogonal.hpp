@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual::strategy {
 
@@ -47,8 +49,9 @@ class OrthogonalOn final : public Strategy<B> {
            settings.lambda2);
   }
 
-  nlohmann::json config() const override {
-    return {{"name", "Orthogonal"}, {"lambda1", settings_.lambda1}, {"lambda2", settings_.lambda2}};
+  RunConfig config() const override {
+    return nlohmann::json{
+        {"name", "Orthogonal"}, {"lambda1", settings_.lambda1}, {"lambda2", settings_.lambda2}};
   }
 
   void add_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {

@@ -4,9 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <vector>
 
 #include "branchlora/continual/strategy.hpp"
+#include "branchlora/core/error.hpp"
 
 namespace branchlora::continual::strategy {
 
@@ -47,8 +49,9 @@ class ReplayOn final : public Strategy<B> {
            settings.bytes, settings.share);
   }
 
-  nlohmann::json config() const override {
-    return {{"name", "Replay"}, {"bytes", settings_.bytes}, {"share", settings_.share}};
+  RunConfig config() const override {
+    return nlohmann::json{
+        {"name", "Replay"}, {"bytes", settings_.bytes}, {"share", settings_.share}};
   }
 
   /// Fills the buffer from the tasks before this one.

@@ -3,13 +3,9 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
-
-#include "branchlora/data/bpe/utf8.hpp"
 
 namespace branchlora::data::bpe {
 
@@ -27,26 +23,13 @@ inline constexpr std::array<char32_t, 256> byte_characters = [] {
 }();
 
 /// Each byte of `text` as its character.
-inline std::string bytes_to_characters(std::string_view text) {
-  std::string out;
-  for (const char c : text) append_utf8(out, byte_characters[static_cast<unsigned char>(c)]);
-  return out;
-}
+std::string bytes_to_characters(std::string_view text);
 
 /// The bytes whose characters `text` has, or nothing if one is the character of no byte.
-inline std::optional<std::string> characters_to_bytes(std::string_view text) {
-  static const auto bytes = [] {
-    std::map<char32_t, char> map;
-    for (std::size_t b = 0; b < 256; ++b) map[byte_characters[b]] = static_cast<char>(b);
-    return map;
-  }();
-  std::string out;
-  for (const char32_t c : decode_utf8(text)) {
-    const auto found = bytes.find(c);
-    if (found == bytes.end()) return std::nullopt;
-    out += found->second;
-  }
-  return out;
-}
+std::optional<std::string> characters_to_bytes(std::string_view text);
 
 }  // namespace branchlora::data::bpe
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/data/bpe/byte_map-inl.hpp"
+#endif

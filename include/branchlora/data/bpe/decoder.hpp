@@ -2,20 +2,14 @@
 /// From tokens back to text.
 #pragma once
 
-#include <algorithm>
-#include <charconv>
-#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <variant>
 #include <vector>
 
-#include "branchlora/data/bpe/byte_map.hpp"
+#include "branchlora/core/matrix.hpp"
 #include "branchlora/data/bpe/component.hpp"
-#include "branchlora/data/bpe/pre_tokenizer.hpp"
-#include "branchlora/data/bpe/utf8.hpp"
 
 namespace branchlora::data::bpe {
 
@@ -26,53 +20,21 @@ using Tokens = std::vector<std::string>;
 /// `ByteLevel`: characters become bytes. A token with a character of no byte stays as it is, and
 /// what is not UTF-8 then becomes replacement characters.
 struct ByteLevelDecoder {
-  Tokens operator()(Tokens tokens) const {
-    std::string bytes;
-    for (const std::string& token : tokens) bytes += characters_to_bytes(token).value_or(token);
-    return {valid_utf8(bytes)};
-  }
+  Tokens operator()(Tokens tokens) const;
 };
 
 /// `ByteFallback`: runs of tokens `<0xNN>` become the text that they are, or as many replacement
 /// characters if they are none.
 struct ByteFallbackDecoder {
-  Tokens operator()(const Tokens& tokens) const {
-    Tokens out;
-    std::string run;
-    const auto flush = [&] {
-      if (valid_utf8(run) == run) {
-        if (!run.empty()) out.push_back(run);
-      } else {
-        for (std::size_t i = 0; i < run.size(); ++i) out.push_back("\uFFFD");
-      }
-      run.clear();
-    };
-    for (const std::string& token : tokens) {
-      if (const auto byte = byte_of(token)) {
-        run += static_cast<char>(*byte);
-      } else {
-        flush();
-        out.push_back(token);
-      }
-    }
-    flush();
-    return out;
-  }
+  Tokens operator()(const Tokens& tokens) const;
 
  private:
-  static std::optional<unsigned char> byte_of(std::string_view token) {
-    if (token.size() != 6 || !token.starts_with("<0x") || !token.ends_with('>')) return {};
-    unsigned char byte = 0;
-    const auto [end, error] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
-    return error == std::errc{} && end == token.data() + 5 ? std::optional(byte) : std::nullopt;
-  }
+  static std::optional<unsigned char> byte_of(std::string_view token);
 };
 
 /// `Fuse`: all tokens become one.
 struct FuseDecoder {
-  Tokens operator()(const Tokens& tokens) const {
-    return {fmt::format("{}", fmt::join(tokens, ""))};
-  }
+  Tokens operator()(const Tokens& tokens) const;
 };
 
 /// `Strip`: a character goes, up to so many times at the start and end of each token.
@@ -81,25 +43,9 @@ struct StripDecoder {
   Index start;
   Index stop;
 
-  explicit StripDecoder(const Located& json)
-      : character(json.field("content", ".").text()),
-        start(json.field("start", ".").number()),
-        stop(json.field("stop", ".").number()) {
-    expect(decode_utf8(character).size() == 1, "{}: content: expected one character, found '{}'",
-           json.where, character);
-  }
+  explicit StripDecoder(const Located& json);
 
-  Tokens operator()(Tokens tokens) const {
-    for (std::string& token : tokens) {
-      for (Index i = 0; i < start && token.starts_with(character); ++i) {
-        token.erase(0, character.size());
-      }
-      for (Index i = 0; i < stop && token.ends_with(character); ++i) {
-        token.resize(token.size() - character.size());
-      }
-    }
-    return tokens;
-  }
+  Tokens operator()(Tokens tokens) const;
 };
 
 /// `Replace`: within each token.
@@ -107,10 +53,7 @@ struct ReplaceDecoder {
   std::string from;
   std::string to;
 
-  Tokens operator()(Tokens tokens) const {
-    for (std::string& token : tokens) token = replaced(token, from, to);
-    return tokens;
-  }
+  Tokens operator()(Tokens tokens) const;
 };
 
 /// `Metaspace`: marks become spaces, but for those of the first token, which encoding has put
@@ -119,18 +62,9 @@ struct MetaspaceDecoder {
   std::string mark;
   bool prepended;
 
-  explicit MetaspaceDecoder(const Located& json)
-      : mark(json.field("replacement", ".").text()),
-        prepended(read_prepend_scheme(json) != PrependScheme::Never) {
-    expect(!mark.empty(), "{}: replacement: expected a character, found none", json.where);
-  }
+  explicit MetaspaceDecoder(const Located& json);
 
-  Tokens operator()(Tokens tokens) const {
-    for (std::size_t i = 0; i < tokens.size(); ++i) {
-      tokens[i] = replaced(tokens[i], mark, i == 0 && prepended ? "" : " ");
-    }
-    return tokens;
-  }
+  Tokens operator()(Tokens tokens) const;
 };
 
 }  // namespace detail
@@ -139,36 +73,10 @@ struct MetaspaceDecoder {
 class Decoder {
  public:
   /// Reads `root.decoder`. Throws `Error` naming a type that is not known.
-  explicit Decoder(const Located& root) : joins_with_spaces_(!root.sets("decoder")) {
-    for_each_component(
-        root, "decoder", "decoders", [this](const Located& part, const std::string& type) {
-          if (type == "ByteLevel") {
-            steps_.push_back(detail::ByteLevelDecoder{});
-          } else if (type == "ByteFallback") {
-            steps_.push_back(detail::ByteFallbackDecoder{});
-          } else if (type == "Fuse") {
-            steps_.push_back(detail::FuseDecoder{});
-          } else if (type == "Strip") {
-            steps_.push_back(detail::StripDecoder(part));
-          } else if (type == "Replace") {
-            steps_.push_back(
-                detail::ReplaceDecoder{plain_pattern(part), part.field("content", ".").text()});
-          } else if (type == "Metaspace") {
-            steps_.push_back(detail::MetaspaceDecoder(part));
-          } else {
-            refuse_type(part, type,
-                        "the decoders ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace");
-          }
-        });
-  }
+  explicit Decoder(const Located& root);
 
   /// The text of `tokens`. Without a decoder they are joined by spaces.
-  std::string operator()(std::vector<std::string> tokens) const {
-    for (const auto& step : steps_) {
-      tokens = std::visit([&](const auto& s) { return s(std::move(tokens)); }, step);
-    }
-    return fmt::format("{}", fmt::join(tokens, joins_with_spaces_ ? " " : ""));
-  }
+  std::string operator()(std::vector<std::string> tokens) const;
 
  private:
   std::vector<
@@ -179,3 +87,7 @@ class Decoder {
 };
 
 }  // namespace branchlora::data::bpe
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/data/bpe/decoder-inl.hpp"
+#endif

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <string>
-#include <utility>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -19,33 +19,15 @@ class Normalizer {
   Normalizer() = default;
 
   /// Reads `root.normalizer`. Throws `Error` naming a type that is not known.
-  explicit Normalizer(const Located& root) {
-    for_each_component(
-        root, "normalizer", "normalizers", [this](const Located& part, const std::string& type) {
-          if (type == "Prepend") {
-            steps_.push_back(Prepend{part.field("prepend", ".").text()});
-          } else if (type == "Replace") {
-            steps_.push_back(Replace{plain_pattern(part), part.field("content", ".").text()});
-          } else if (type == "NFC") {
-            steps_.push_back(Nfc{});
-          } else {
-            refuse_type(part, type, "the normalizers Prepend, Replace, NFC");
-          }
-        });
-  }
+  explicit Normalizer(const Located& root);
 
   /// `text`, changed.
-  std::string operator()(std::string text) const {
-    for (const auto& step : steps_) text = std::visit([&](const auto& s) { return s(text); }, step);
-    return text;
-  }
+  std::string operator()(std::string text) const;
 
  private:
   struct Prepend {
     std::string prefix;
-    std::string operator()(const std::string& text) const {
-      return text.empty() ? text : prefix + text;
-    }
+    std::string operator()(const std::string& text) const;
   };
   struct Replace {
     std::string from;
@@ -60,3 +42,7 @@ class Normalizer {
 };
 
 }  // namespace branchlora::data::bpe
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/data/bpe/normalizer-inl.hpp"
+#endif

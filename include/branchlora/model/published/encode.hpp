@@ -2,91 +2,44 @@
 /// Samples in the form in which a published model takes them.
 #pragma once
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <span>
-#include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
-#include "branchlora/data/image.hpp"
-#include "branchlora/data/sample.hpp"
 #include "branchlora/model/dataset.hpp"
-#include "branchlora/model/published/image_prompt.hpp"
 #include "branchlora/model/published/language.hpp"
 
 namespace branchlora::model::published {
 
 /// The tokens of a text with those that the model expects around it, unless the text `goes_on`.
-inline std::vector<std::int32_t> encode_text(const Language& language, std::string_view text,
-                                             bool goes_on = false) {
-  using enum data::SpecialTokens;
-  const auto ids = language.tokenizer.encode(text, goes_on ? Omit : Keep);
-  return {ids.begin(), ids.end()};
-}
+std::vector<std::int32_t> encode_text(const Language& language, std::string_view text,
+                                      bool goes_on = false);
 
 /// The same of a text about a picture, in which `language.image_token` stands where the text has
 /// its mark. A tokenizer that gives the mark that number finds it; for another, what comes before
 /// and after is tokenised apart, as LLaVA's authors do. Throws `Error` if there is no mark or
 /// more than one.
-inline std::vector<std::int32_t> encode_about_picture(const Language& language,
-                                                      std::string_view text) {
-  const auto mark = text.find(data::image_mark);
-  expect(mark != text.npos && text.rfind(data::image_mark) == mark,
-         "prompt: expected '{}' once, where the picture belongs, found it {} in '{}'",
-         data::image_mark, mark == text.npos ? "nowhere" : "more often", text);
-  if (language.tokenizer.id(data::image_mark) == Index{language.image_token}) {
-    return encode_text(language, text);
-  }
-  auto ids = encode_text(language, text.substr(0, mark));
-  ids.push_back(language.image_token);
-  const auto rest = encode_text(language, text.substr(mark + data::image_mark.size()), true);
-  ids.insert(ids.end(), rest.begin(), rest.end());
-  return ids;
-}
+std::vector<std::int32_t> encode_about_picture(const Language& language, std::string_view text);
 
 /// The tokens of a turn. The answer's are those by which the whole text is longer than the prompt,
 /// or, where a token of the whole lies on the border, those of the answer by itself; its last is
 /// `language.end()`. The prompt of a turn about a `picture` is that of `encode_about_picture`.
-inline TokenTurn encode_turn(const Language& language, const data::Turn& turn, bool picture) {
-  const auto written = data::write_turn(language.conversation, turn, picture);
-  const auto tokens = [&](const std::string& text) {
-    return picture ? encode_about_picture(language, text) : encode_text(language, text);
-  };
-  TokenTurn out{tokens(written.prompt), tokens(written.prompt + written.answer)};
-  const auto [whole, prompt] = std::ranges::mismatch(out.answer, out.prompt);
-  if (prompt == out.prompt.end()) {
-    out.answer.erase(out.answer.begin(), whole);
-  } else {
-    out.answer = encode_text(language, written.answer, true);
-  }
-  if (out.answer.empty() || out.answer.back() != language.end()) {
-    out.answer.push_back(language.end());
-  }
-  return out;
-}
+TokenTurn encode_turn(const Language& language, const data::Turn& turn, bool picture);
 
 /// Encodes samples for a published model, as `model::encode` does for MiniCoIN's: the loss is on
 /// the answers alone; turns of more than `longest` text tokens are cut, and lost answers named
 /// (`Dataset::losses`). Pictures, of which each turn of a sample begins with the same one, are read
 /// from `store` as they are asked for. Throws `Error` if a maximal length leaves no room for what
 /// stands before a picture, or an instruction itself has an image mark.
-inline Dataset encode(std::span<const data::Sample> samples, data::ImageStore store,
-                      const Language& language, std::int32_t task = 0,
-                      std::size_t longest = std::numeric_limits<std::size_t>::max()) {
-  Dataset set = model::detail::make_dataset(
-      samples, task, longest, [&](const data::Turn& turn, bool picture) {
-        TokenTurn tokens = encode_turn(language, turn, picture);
-        if (!picture) return std::pair(std::move(tokens), Index{0});
-        Example placed = about_image(std::move(tokens), language.image_token, 0);
-        return std::pair(std::move(placed.turns.front()), placed.image_at);
-      });
-  set.read = [store = std::move(store), how = language.pictures](const std::string& name) mutable {
-    return data::clip_pixels(store.load(name), how);
-  };
-  return set;
-}
+Dataset encode(std::span<const data::Sample> samples, data::ImageStore store,
+               const Language& language, std::int32_t task = 0,
+               std::size_t longest = std::numeric_limits<std::size_t>::max());
 
 }  // namespace branchlora::model::published
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/model/published/encode-inl.hpp"
+#endif

@@ -13,6 +13,7 @@
 #include "branchlora/adapter/exchange.hpp"
 #include "branchlora/autograd/parameter.hpp"
 #include "branchlora/core/buffer.hpp"
+#include "branchlora/core/error.hpp"
 #include "branchlora/core/host_device.hpp"
 #include "branchlora/io/peft.hpp"
 

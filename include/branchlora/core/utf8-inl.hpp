@@ -1,26 +1,17 @@
 /// @file
-/// UTF-8 to code points and back.
+/// How UTF-8 is read and written.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <string_view>
 
-namespace branchlora::data::bpe {
+#include "branchlora/core/inline.hpp"
+#include "branchlora/core/utf8.hpp"
 
-/// Stands for bytes that are not UTF-8.
-inline constexpr char32_t replacement_character = 0xFFFD;
+namespace branchlora {
 
-/// A code point and the number of bytes that it takes.
-struct CodePoint {
-  char32_t value;
-  std::size_t bytes;
-};
-
-/// The code point that `text`, which is not empty, begins with. Of bytes that are not UTF-8, the
-/// longest beginning of a code point (at least one byte) gives `replacement_character` (the Unicode
-/// standard, section 3.9, "maximal subparts").
-constexpr CodePoint first_code_point(std::string_view text) {
+BRANCHLORA_INLINE CodePoint first_code_point(std::string_view text) {
   const auto byte = [text](std::size_t i) {
     return static_cast<char32_t>(static_cast<unsigned char>(text[i]));
   };
@@ -43,8 +34,7 @@ constexpr CodePoint first_code_point(std::string_view text) {
   return {value, length};
 }
 
-/// The code points of `text`; bytes that are not UTF-8 become `replacement_character`.
-inline std::u32string decode_utf8(std::string_view text) {
+BRANCHLORA_INLINE std::u32string decode_utf8(std::string_view text) {
   std::u32string points;
   points.reserve(text.size());
   while (!text.empty()) {
@@ -55,8 +45,7 @@ inline std::u32string decode_utf8(std::string_view text) {
   return points;
 }
 
-/// Appends a code point to `text`.
-constexpr void append_utf8(std::string& text, char32_t point) {
+BRANCHLORA_INLINE void append_utf8(std::string& text, char32_t point) {
   const auto put = [&text](char32_t byte) { text += static_cast<char>(byte); };
   const auto follow = [&](int shift) { put(0x80U | (point >> shift & 0x3FU)); };
   if (point < 0x80) {
@@ -76,15 +65,15 @@ constexpr void append_utf8(std::string& text, char32_t point) {
   }
 }
 
-/// `points` as UTF-8.
-inline std::string encode_utf8(std::u32string_view points) {
+BRANCHLORA_INLINE std::string encode_utf8(std::u32string_view points) {
   std::string text;
   text.reserve(points.size());
   for (const char32_t point : points) append_utf8(text, point);
   return text;
 }
 
-/// `bytes` with `replacement_character` in the place of what is not UTF-8.
-inline std::string valid_utf8(std::string_view bytes) { return encode_utf8(decode_utf8(bytes)); }
+BRANCHLORA_INLINE std::string valid_utf8(std::string_view bytes) {
+  return encode_utf8(decode_utf8(bytes));
+}
 
-}  // namespace branchlora::data::bpe
+}  // namespace branchlora

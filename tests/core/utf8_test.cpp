@@ -1,24 +1,24 @@
-#include "branchlora/data/bpe/utf8.hpp"
+#include "branchlora/core/utf8.hpp"
 
 #include <doctest/doctest.h>
 
 #include <string>
 
-using namespace branchlora::data;
+using namespace branchlora;
 
 TEST_CASE("code points become bytes and back") {
   const std::u32string all =
       U"\u0001a\u007F\u0080\u07FF\u0800\uD7FF\uE000\uFFFF\U00010000\U0010FFFF";
-  CHECK(bpe::decode_utf8(bpe::encode_utf8(all)) == all);
-  CHECK(bpe::encode_utf8(U"é€🦊") == "é€🦊");
-  CHECK(bpe::valid_utf8("a\xC3\xA9 🦊") == "a\xC3\xA9 🦊");
+  CHECK(decode_utf8(encode_utf8(all)) == all);
+  CHECK(encode_utf8(U"é€🦊") == "é€🦊");
+  CHECK(valid_utf8("a\xC3\xA9 🦊") == "a\xC3\xA9 🦊");
 }
 
 // The cases of the Unicode standard, table 3-8 and the text around it.
 TEST_CASE("each longest beginning that is not UTF-8 becomes one replacement character") {
   const auto replaced = [](const char* bytes) {
     std::string marks;
-    for (const char32_t c : bpe::decode_utf8(bytes))
+    for (const char32_t c : decode_utf8(bytes))
       marks += c == 0xFFFD ? '?' : static_cast<char>(c);
     return marks;
   };

@@ -1,0 +1,36 @@
+/// @file
+/// The bodies of `options.hpp`.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "branchlora/continual/options.hpp"
+#include "branchlora/core/inline.hpp"
+
+namespace branchlora::continual {
+
+BRANCHLORA_INLINE nlohmann::json Options::to_json() const {
+  return {{"seed", seed},
+          {"steps", steps},
+          {"batch", batch},
+          {"rate", rate},
+          {"projector_rate", projector_rate},
+          {"warmup", warmup},
+          {"clip", clip},
+          {"beta2", beta2},
+          {"alpha", hyper.alpha},
+          {"dropout", hyper.dropout},
+          {"balance_weight", hyper.balance_weight},
+          {"temperature", hyper.temperature},
+          {"contrast_weight", hyper.contrast_weight},
+          {"routing_weight", hyper.routing_weight},
+          {"balance_delta", hyper.balance_delta},
+          {"bias_rate", hyper.bias_rate},
+          {"task_types", hyper.task_types},
+          {"storage", storage == Storage::full ? "full" : "bfloat16"},
+          {"full_matrix", full_matrix},
+          {"observed", observed},
+          {"answer_tokens", answer_tokens}};
+}
+
+}  // namespace branchlora::continual

@@ -1,0 +1,83 @@
+/// @file
+/// The bodies of `snapshot.hpp`.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "branchlora/continual/snapshot.hpp"
+#include "branchlora/core/error.hpp"
+#include "branchlora/core/inline.hpp"
+#include "branchlora/io/json.hpp"
+
+namespace branchlora::continual {
+
+namespace detail {
+
+BRANCHLORA_INLINE nlohmann::json to_json(const std::vector<Embedding>& keys) {
+  auto json = nlohmann::json::array();
+  for (const Embedding& k : keys) json.push_back({{"image", k.image}, {"text", k.text}});
+  return json;
+}
+
+BRANCHLORA_INLINE std::string snapshot_text(const Progressed& progress,
+                                            const AdapterStates& adapters, const std::string& run,
+                                            bool strategies) {
+  nlohmann::json json{{"tasks_done", progress.tasks_done},
+                      {"scores", progress.scores},
+                      {"scores_given", progress.scores_given},
+                      {"stage_seconds", progress.stage_seconds},
+                      {"selector_accuracy", progress.selector_accuracy},
+                      {"keys", to_json(progress.selector.keys())},
+                      {"adapters", adapters},
+                      {"run", run}};
+  if (strategies) json["strategy_bytes"] = progress.strategy_bytes;
+  return json.dump();
+}
+
+BRANCHLORA_INLINE std::pair<Progressed, AdapterStates> read_snapshot_text(
+    const std::string& text, const std::string& path, const std::optional<std::string>& run,
+    bool strategies) {
+  const auto json = io::parse_json(text, path);
+  Progressed progress;
+  AdapterStates adapters;
+  try {
+    expect(!run || json.at("run") == *run,
+           "{}: this checkpoint is of another run: expected {}, found {}", path, *run,
+           json.at("run").get<std::string>());
+    json.at("tasks_done").get_to(progress.tasks_done);
+    json.at("scores").get_to(progress.scores);
+    json.at("scores_given").get_to(progress.scores_given);
+    json.at("stage_seconds").get_to(progress.stage_seconds);
+    json.at("selector_accuracy").get_to(progress.selector_accuracy);
+    for (const auto* rows : {&progress.scores, &progress.scores_given}) {
+      expect(std::ssize(*rows) == progress.tasks_done,
+             "{}: expected scores after each of {} tasks, found {} rows", path, progress.tasks_done,
+             rows->size());
+    }
+    if (strategies) json.at("strategy_bytes").get_to(progress.strategy_bytes);
+    std::vector<Embedding> keys;
+    for (const auto& k : json.at("keys"))
+      keys.push_back(
+          {k.at("image").get<std::vector<double>>(), k.at("text").get<std::vector<double>>()});
+    progress.selector.set_keys(std::move(keys));
+    json.at("adapters").get_to(adapters);
+  } catch (const nlohmann::json::exception& e) {
+    fail("{}: the state of the run can not be read: {}", path, e.what());
+  }
+  return {std::move(progress), std::move(adapters)};
+}
+
+BRANCHLORA_INLINE std::string strategy_prefix(std::size_t i) {
+  return fmt::format("strategy.{}.", i);
+}
+
+}  // namespace detail
+
+}  // namespace branchlora::continual
