@@ -9,6 +9,8 @@
 #include "branchlora/adapter/adapted_linear.hpp"
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/eigen/backend.hpp"
+#include "branchlora/io/safetensors.hpp"
+#include "branchlora/io/safetensors_writer.hpp"
 #include "branchlora/nn/init.hpp"
 #include "support/naive.hpp"
 #include "support/variants.hpp"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -26,6 +27,11 @@
 #include "branchlora/eigen/team.hpp"
 
 namespace branchlora::eigen {
+
+/// When the work that comes with a product (`RowWork`) is done: some rows at a time beside the
+/// product, so that its parts find them in the cache; or all before it, one step after the other,
+/// which is the reference. Both give the same bits.
+enum class Schedule : std::uint8_t { interleaved, step_by_step };
 
 /// Models `branchlora::Backend` on host memory, with threads inside each primitive. Any number of
 /// threads gives the same bits: work is cut only where the cut cannot change a sum. Small
@@ -51,6 +57,10 @@ class Backend {
     expect(threads >= 1, "threads of the Eigen backend: expected at least 1, found {}", threads);
     threads_ = threads;
   }
+
+  Schedule schedule() const { return schedule_; }
+  /// Takes effect from the next primitive on.
+  void set_schedule(Schedule schedule) { schedule_ = schedule; }
 
   void* allocate(std::size_t bytes) { return allocate_lines(bytes); }
   void release(void* pointer) noexcept { release_lines(pointer); }
@@ -155,7 +165,9 @@ class Backend {
   /// cache.
   void do_work(const RowWork<Backend>& work, Index n) {
     const Index columns = work.reads[0].cols + work.reads[1].cols;
-    if (n == 0 || threads_for(n * columns * 32) > 1) return do_rows(*this, work, 0, n, true);
+    if (schedule_ == Schedule::step_by_step || n == 0 || threads_for(n * columns * 32) > 1) {
+      return do_rows(*this, work, 0, n, true);
+    }
     const auto some = [&](Index first, Index count) { do_rows(*this, work, first, count, true); };
     Interleaved(TokenWork<T>{std::cref(some)}, 0, n).finish(n);
   }
@@ -186,8 +198,14 @@ class Backend {
   /// y = x w^T + terms.
   void frozen_forward(MatrixView<const T> x, const FrozenWeight& w, MatrixView<T> y,
                       const LowRankTerms<T>& terms, const RowWork<Backend>& work) {
-    if (packed(x, w.forward, w.forward16, y, false, terms, TermOrder::after, work)) return;
+    if (schedule_ == Schedule::interleaved &&
+        packed(x, w.forward, w.forward16, y, false, terms, TermOrder::after, work)) {
+      return;
+    }
     do_work(work, x.rows);
+    if (packed(x, w.forward, w.forward16, y, false, {}, TermOrder::after, {})) {
+      return fused::add_terms(*this, terms, y, true);
+    }
     gemm(Op::none, Op::transpose, T(1), x, w.weight, T(0), y);
     fused::add_terms(*this, terms, y, true);
   }
@@ -200,9 +218,13 @@ class Backend {
   /// dx (+)= terms + dy w. There must be a term.
   void frozen_backward(MatrixView<const T> dy, const FrozenWeight& w, MatrixView<T> dx, bool add,
                        const LowRankTerms<T>& terms, const RowWork<Backend>& work) {
-    if (packed(dy, w.backward, w.backward16, dx, add, terms, TermOrder::before, work)) return;
+    if (schedule_ == Schedule::interleaved &&
+        packed(dy, w.backward, w.backward16, dx, add, terms, TermOrder::before, work)) {
+      return;
+    }
     do_work(work, dy.rows);
     fused::add_terms(*this, terms, dx, add);
+    if (packed(dy, w.backward, w.backward16, dx, true, {}, TermOrder::before, {})) return;
     gemm(Op::none, Op::none, T(1), dy, w.weight, T(1), dx);
   }
 
@@ -278,6 +300,7 @@ class Backend {
   }
 
   int threads_ = 1;
+  Schedule schedule_ = Schedule::interleaved;
 };
 
 static_assert(branchlora::Backend<Backend<float>>);

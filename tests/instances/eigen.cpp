@@ -1,0 +1,3 @@
+#include "branchlora/eigen/instances.hpp"
+
+BRANCHLORA_EIGEN_INSTANCES()

@@ -1,0 +1,5 @@
+#include "branchlora/eigen/instances.hpp"
+#include "branchlora/model/instances.hpp"
+
+BRANCHLORA_EIGEN_INSTANCES(extern)
+BRANCHLORA_MODEL_INSTANCES(, eigen::Backend<float>)
