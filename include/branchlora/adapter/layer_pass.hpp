@@ -33,11 +33,16 @@ namespace branchlora {
 template <Backend B, class V>
 struct LayerPass {
   using T = typename B::Scalar;
+  static_assert(
+      requires { typename V::Router::template Gate<B, V>; },
+      "A router lacks `template <class B, class V> using Gate`: the gate that it makes.");
   using Gate = typename V::Router::template Gate<B, V>;
+  static_assert(check_gate<Gate, B, true>(), "A router's Gate is not what GateOf asks for.");
+  static_assert(
+      !V::Supervision::enabled || requires(Gate g) { g.begin_stage(Stage{}); },
+      "A supervised router's Gate lacks `void begin_stage(const Stage& stage)`: called when a "
+      "stage begins.");
   using Mix = mix::BranchMix<V::Trunk::shared, V::rank, V::capacity, V::top_k>;
-  static_assert(GateOf<Gate, B>,
-                "A router's Gate lacks a member that the concept GateOf (adapter/gate/gates.hpp) "
-                "asks for.");
   static constexpr bool routed = !std::same_as<Gate, NoGate<B, V>>;
   static constexpr bool sparse = !V::dense;
   static constexpr bool transformed = V::Transform::enabled;
