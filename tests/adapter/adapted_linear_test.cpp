@@ -108,8 +108,8 @@ using ByToken = BranchLora<4, 8, 2>::with<router::PerTask<router::Linear<per::To
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("the adapter takes the frozen product along, to the same bits", V, Lora<8>,
-                   Dense, Sparse, Shared, Balanced, SparseBalanced, ByToken, BranchLora<4, 8, 2>) {
+TEST_CASE_TEMPLATE("an adapter fused with the frozen product has the same bits", V, Lora<8>, Dense,
+                   Sparse, Shared, Balanced, SparseBalanced, ByToken, BranchLora<4, 8, 2>) {
   constexpr bool of_sequences = V::Granularity::per_sequence && V::per_task_router;
   for (const bool shared : {false, true}) {
     for (const double dropout : {0.0, 0.1}) {

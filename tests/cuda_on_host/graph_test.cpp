@@ -12,7 +12,7 @@ using B = cuda::Backend<float>;
 
 namespace {
 
-// A model's way forward and back, without waiting for the loss.
+// A model's forward and backward pass, without waiting for the loss.
 class CapturedStep {
  public:
   explicit CapturedStep(B& backend) : backend_(backend), tiny_(backend) {}

@@ -145,7 +145,7 @@ class Tape {
 
   /// Plays back from `loss`, a 1 x 1 node whose gradient is set to `scale`.
   void backward(Var<T> loss, T scale = T(1)) {
-    expect_shape(loss.value(), 1, 1, "the loss to go back from");
+    expect_shape(loss.value(), 1, 1, "the loss of a backward pass");
     if (!loss.needs_grad()) return;
     loss_scale_ = scale;
     backend_->fill(gradient(loss).view, scale);

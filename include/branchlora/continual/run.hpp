@@ -58,7 +58,7 @@ std::string run_identity(const std::string& base, const std::vector<std::string>
 
 }  // namespace detail
 
-/// What one training run is made of, from its first task to its last.
+/// The parts of one training run, from its first task to its last.
 template <Backend B>
 struct Learner {
   /// The base model with a method's adapters, and the strategies of the loop.

@@ -102,10 +102,10 @@ struct Localised {
   bool operator==(const Localised&) const = default;
 };
 
-/// No loss: each branch has a bias that its gate value is raised by. After each training step's way
-/// forward, that of a branch which was chosen less often than the mean grows by `Hyper::bias_rate`,
-/// that of one chosen more often falls. SMoRA's, after Wang et al., "Auxiliary-Loss-Free Load
-/// Balancing Strategy for Mixture-of-Experts", 2024.
+/// No loss: each branch has a bias that its gate value is raised by. After each training step's
+/// forward pass, that of a branch which was chosen less often than the mean grows by
+/// `Hyper::bias_rate`, that of one chosen more often falls. SMoRA's, after Wang et al.,
+/// "Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts", 2024.
 struct LossFree {
   using Category = category::Balance;
   static constexpr bool enabled = true;

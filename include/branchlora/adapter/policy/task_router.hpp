@@ -152,8 +152,8 @@ struct ContrastiveEmbedding : OfTask {
   bool operator==(const ContrastiveEmbedding&) const = default;
 };
 
-/// Each task keeps for ever the branch that `Inner` likes best at the random start of the task. No
-/// gradient reaches its scores.
+/// Each task keeps for ever the branch that `Inner` scores highest at the random start of the task.
+/// No gradient reaches its scores.
 template <class Inner>
 struct Drawn : Inner {
   static_assert(TaskRouter<Inner>, "The router inside Drawn must be a router of tasks.");
