@@ -60,7 +60,7 @@ void print_table(const ModelShape& model, const Batch& batch) {
       "\nadapter: A's and B's. router: one router set; per-task routers add one for each task.\n"
       "total: adapter, router and projector, which is trained too.\n"
       "forward %, backward %: operations of the adapters' matrix products in percent of those of\n"
-      "the frozen linears beside them, which go backward to their input alone.\n"
+      "the frozen linears beside them, whose backward pass is that to their input alone.\n"
       "AdamW GB: 16 bytes for each parameter of the total (weight, gradient, two moments in "
       "float).\n");
 }

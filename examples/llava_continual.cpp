@@ -295,7 +295,7 @@ int main(int argc, char** argv) {
   app.add_option("--threads", s.threads)->check(CLI::PositiveNumber);
   app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
   app.add_flag("--recompute", s.options.recompute,
-               "Calculate a block's activations again on the way back: less memory");
+               "Calculate a block's activations again in the backward pass: less memory");
   app.add_flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
   app.add_flag("--zero-shot", s.zero_shot, "Score the base model, too");
   app.add_flag("--resume", s.resume, "Go on from the last finished task of each method");

@@ -307,7 +307,7 @@ inline void print_run(const std::string& title, const Run& run, double rate) {
              memory(weights), run.options.storage == Storage::full ? "float" : "bfloat16");
   fmt::print("  activations  {}: a step of {} rows, the largest of {} samples{}\n",
              memory(activations), rows, run.options.batch,
-             run.options.recompute ? ", calculated again on the way back" : "");
+             run.options.recompute ? ", calculated again in the backward pass" : "");
   fmt::print("  features     {}: of {} pictures\n", memory(features), run.pictures());
   fmt::print("  memory       {} in all\n", memory(optimizer + weights + activations + features));
   fmt::print("  time         features {}, training {} ({} steps a task), scoring {}\n",

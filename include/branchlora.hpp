@@ -9,7 +9,7 @@
 #include "branchlora/core/buffer.hpp"         // a matrix that owns its memory
 #include "branchlora/core/chosen.hpp"         // which blocks of a factor each token uses
 #include "branchlora/core/error.hpp"          // the one error type
-#include "branchlora/core/fused.hpp"          // primitives that may be done at once
+#include "branchlora/core/fused.hpp"          // products with fused operations
 #include "branchlora/core/hash.hpp"           // a short name for bytes
 #include "branchlora/core/host_device.hpp"    // the mark of functions for host and device
 #include "branchlora/core/low_rank_term.hpp"  // a product of low rank that is added to another
@@ -17,7 +17,7 @@
 #include "branchlora/core/matrix.hpp"         // row-major views
 #include "branchlora/core/plan.hpp"           // a pass as a list of steps
 #include "branchlora/core/random.hpp"         // counter-based random numbers
-#include "branchlora/core/row_work.hpp"       // work that a product takes along
+#include "branchlora/core/row_work.hpp"       // work interleaved with a product
 #include "branchlora/core/sequences.hpp"      // batches without padding
 #include "branchlora/core/to_host.hpp"        // a matrix out of backend memory
 #include "branchlora/core/version.hpp"        // the library's version
@@ -119,7 +119,7 @@
 #include "branchlora/continual/accuracy_matrix.hpp"     // scores of a run, task by task
 #include "branchlora/continual/base.hpp"                // the base model of a run, published or not
 #include "branchlora/continual/generated.hpp"           // every task alone, all from a generator
-#include "branchlora/continual/joint.hpp"               // no training, and all tasks at once
+#include "branchlora/continual/joint.hpp"               // no training, and all tasks jointly
 #include "branchlora/continual/language.hpp"            // how it reads and writes
 #include "branchlora/continual/metrics.hpp"             // ACC, MAA, BWT and their definitions
 #include "branchlora/continual/preparation.hpp"         // samples made ready to be learned

@@ -14,7 +14,7 @@ Row stream(std::string name, branchlora::Hyper hyper = branchlora::continual::Op
   return {std::move(name), Protocol::stream, branchlora::method_of<Backend, V>(), hyper};
 }
 
-/// Variant `V`, all tasks at once.
+/// Variant `V`, all tasks jointly.
 template <class V>
 Row joint(std::string name) {
   Row row = stream<V>(std::move(name));

@@ -17,7 +17,7 @@ namespace study {
 enum class Protocol {
   zero_shot,  ///< Not at all.
   stream,     ///< One task after another.
-  joint,      ///< All tasks at once.
+  joint,      ///< All tasks jointly.
   alone,      ///< Each task by itself, from the base.
   generated,  ///< So, and then all adapters come from a generator.
 };

@@ -43,7 +43,7 @@ void append(std::vector<float>& all, MatrixView<const float> m) {
   for (Index i = 0; i < m.rows; ++i) all.insert(all.end(), m.row(i), m.row(i) + m.cols);
 }
 
-struct Step {
+struct StepResult {
   std::vector<float> dx;
   std::vector<float> rest;  ///< The output, and the gradients of all parameters that train.
 };
@@ -55,8 +55,8 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 /// One step of a layer with an adapter of variant V. `apart` makes the base's product first, an
 /// operation of its own. The input has a gradient from elsewhere under `shared`.
 template <class V>
-Step step(bool apart, bool shared, double dropout, int threads,
-          const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
+StepResult step(bool apart, bool shared, double dropout, int threads,
+                const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
   B backend(threads);
   ParameterSet<B> parameters(backend);
   AdaptedLinear<B> linear(parameters, "layer", in, out);
@@ -90,7 +90,7 @@ Step step(bool apart, bool shared, double dropout, int threads,
   const Var<float> loss = tape.result(1, 1, y);
   tape.record(loss, Seed{y, dy.value});
   tape.backward(loss);
-  Step result;
+  StepResult result;
   append(result.dx, input.grad());
   append(result.rest, y.value());
   for (auto& p : parameters) {
@@ -108,19 +108,19 @@ using ByToken = BranchLora<4, 8, 2>::with<router::PerTask<router::Linear<per::To
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("the adapter takes the frozen product along, to the same bits", V, Lora<8>,
-                   Dense, Sparse, Shared, Balanced, SparseBalanced, ByToken, BranchLora<4, 8, 2>) {
+TEST_CASE_TEMPLATE("an adapter fused with the frozen product has the same bits", V, Lora<8>, Dense,
+                   Sparse, Shared, Balanced, SparseBalanced, ByToken, BranchLora<4, 8, 2>) {
   constexpr bool of_sequences = V::Granularity::per_sequence && V::per_task_router;
   for (const bool shared : {false, true}) {
     for (const double dropout : {0.0, 0.1}) {
-      const Step apart = step<V>(true, shared, dropout, 1);
+      const StepResult apart = step<V>(true, shared, dropout, 1);
       CHECK(apart.dx.size() == tokens * in);
       CHECK(apart.rest.size() > tokens * out + in);
-      const Step alone = step<V>(false, shared, dropout, 1);
+      const StepResult alone = step<V>(false, shared, dropout, 1);
       CHECK(same_bits(alone.rest, apart.rest));
       // Dropout sends the adapter an input of its own, so the product is made apart all the same.
       if (!of_sequences || dropout > 0) CHECK(same_bits(alone.dx, apart.dx));
-      const Step threads = step<V>(false, shared, dropout, 3);
+      const StepResult threads = step<V>(false, shared, dropout, 3);
       CHECK(same_bits(threads.rest, alone.rest));
       CHECK(same_bits(threads.dx, alone.dx));
     }
@@ -131,11 +131,11 @@ TEST_CASE_TEMPLATE("so it does where sequences have routers of their own", V, By
                    BranchLora<4, 8, 2>) {
   const std::vector<std::int32_t> tasks{1, 0, 1};
   for (const bool shared : {false, true}) {
-    const Step apart = step<V>(true, shared, 0.0, 1, tasks);
-    const Step alone = step<V>(false, shared, 0.0, 1, tasks);
+    const StepResult apart = step<V>(true, shared, 0.0, 1, tasks);
+    const StepResult alone = step<V>(false, shared, 0.0, 1, tasks);
     CHECK(same_bits(alone.rest, apart.rest));
     if (!V::Granularity::per_sequence) CHECK(same_bits(alone.dx, apart.dx));
-    const Step threads = step<V>(false, shared, 0.0, 3, tasks);
+    const StepResult threads = step<V>(false, shared, 0.0, 3, tasks);
     CHECK(same_bits(threads.rest, alone.rest));
     CHECK(same_bits(threads.dx, alone.dx));
   }
@@ -153,8 +153,8 @@ TEST_CASE(
     first += length;
   }
   for (const bool shared : {false, true}) {
-    const Step apart = step<BranchLora<4, 8, 2>>(true, shared, 0.0, 1);
-    const Step together = step<BranchLora<4, 8, 2>>(false, shared, 0.0, 1);
+    const StepResult apart = step<BranchLora<4, 8, 2>>(true, shared, 0.0, 1);
+    const StepResult together = step<BranchLora<4, 8, 2>>(false, shared, 0.0, 1);
     REQUIRE(together.dx.size() == tokens * in);
     float largest = 0;
     for (const float value : apart.dx) largest = std::max(largest, std::abs(value));

@@ -180,6 +180,26 @@ TEST_CASE_TEMPLATE("a training step allocates nothing once it has run before", V
   }
 }
 
+TEST_CASE("a plan allocates nothing") {
+  using B = eigen::Backend<float>;
+  B backend;
+  double sum = 0;
+  const float x = 1;
+  const MatrixView<const float> reads(&x, 1, 1);
+  const long before = allocations;
+  Plan<B> plan;
+  for (int i = 0; i < 3; ++i) {
+    plan.rowwise(reads, [&sum](B&, Index, Index count) { sum += static_cast<double>(count); });
+    plan.sum(reads, [&sum](B&, Index, Index count) { sum += static_cast<double>(count); });
+    plan.batch([&sum] { sum += 1; });
+  }
+  plan.rowwise(reads, [&sum](B&, Index, Index count) { sum += static_cast<double>(count); });
+  const RowWork<B> work = plan.begin(backend, 1);
+  work.rows(backend, 0, 1);
+  CHECK(allocations - before == 0);
+  CHECK(sum == 10);
+}
+
 TEST_CASE("the count counts") {
   long before = allocations;
   std::vector<double> memory(100);

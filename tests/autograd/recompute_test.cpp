@@ -101,7 +101,7 @@ TEST_CASE_FIXTURE(Deep, "an input that has no part in the result has no gradient
   CHECK(to_dense(x.grad) == Dense(7, 5));
 }
 
-TEST_CASE_FIXTURE(Deep, "a part without anything that trains is not gone back through") {
+TEST_CASE_FIXTURE(Deep, "a part without anything that trains has no backward pass") {
   for (auto& p : parameters) parameters.set_trainable(p, false);
   tape.backward((*this)(tape, true));
   for (auto& p : parameters) CHECK_FALSE(p.has_grad);

@@ -23,7 +23,7 @@ struct Fixture {
 
 }  // namespace
 
-TEST_CASE_FIXTURE(Fixture, "a result that nothing uses has no part in the way back") {
+TEST_CASE_FIXTURE(Fixture, "a result that nothing uses has no part in the backward pass") {
   const auto x = tape.parameter(p);
   op::gelu(tape, op::add(tape, x, x));
   const auto loss = op::add(tape, x, x, -0.25);
@@ -59,9 +59,9 @@ TEST_CASE_FIXTURE(Fixture, "nothing is recorded without recording, or without ne
   CHECK_FALSE(p.has_grad);
 }
 
-TEST_CASE_FIXTURE(Fixture, "the way back starts from a scalar") {
+TEST_CASE_FIXTURE(Fixture, "the backward pass starts from a scalar") {
   CHECK_THROWS_WITH_AS(tape.backward(tape.constant(tape.scratch(2, 1))),
-                       "the loss to go back from: expected shape 1 x 1, found 2 x 1", Error);
+                       "the loss of a backward pass: expected shape 1 x 1, found 2 x 1", Error);
 }
 
 TEST_CASE_FIXTURE(Fixture, "equal steps after the first use the same memory") {

@@ -1,9 +1,9 @@
-// expect: A policy lacks a member that the concept of its category asks for.
+// expect: A policy of category::Router lacks `using Granularity`: what the router reads
 #include "branchlora/adapter/adapter.hpp"
 
 using namespace branchlora;
 
-struct Cosine {  // no Granularity
+struct Cosine {
   using Category = category::Router;
   static constexpr bool per_task = false;
   static constexpr const char* name() { return "Cosine"; }

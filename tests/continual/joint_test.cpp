@@ -64,7 +64,7 @@ TEST_CASE("the base's own scores are those of evaluation without adapters") {
   }
 }
 
-TEST_CASE("joint training learns all tasks at once and scores them at the end") {
+TEST_CASE("joint training learns all tasks together and scores them at the end") {
   Stream stream;
   auto options = Stream::options();
   options.steps = 40;

@@ -21,8 +21,8 @@ using B = Double;
 
 /// The logits of a batch on a fresh tape position, and the step around them.
 template <class V>
-continual::Step<B> step_of(Classroom<V>& room, Tape<B>& tape, std::vector<Pick<B>> samples,
-                           model::Batch& batch) {
+continual::TrainingStep<B> step_of(Classroom<V>& room, Tape<B>& tape, std::vector<Pick<B>> samples,
+                                   model::Batch& batch) {
   batch = continual::make_batch(samples);
   const Routing routing{&batch.sequences, batch.tasks};
   const auto features = continual::gather_features(tape, samples);
@@ -127,8 +127,8 @@ TEST_CASE("the old model has the routers of the task before") {
   const std::vector<std::int32_t> before{0, 0};
   const Routing routing{&batch.sequences, before};
   const auto features = continual::gather_features(tape, samples);
-  const continual::Step<B> step{samples, batch,
-                                room.tiny.net.logits(tape, batch, features, routing)};
+  const continual::TrainingStep<B> step{samples, batch,
+                                        room.tiny.net.logits(tape, batch, features, routing)};
   CHECK(std::abs(lwf->add_loss(tape, step, nothing(tape)).value()(0, 0)) <= 1e-12);
 }
 

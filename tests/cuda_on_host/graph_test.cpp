@@ -12,10 +12,10 @@ using B = cuda::Backend<float>;
 
 namespace {
 
-// A model's way forward and back, without waiting for the loss.
-class Step {
+// A model's forward and backward pass, without waiting for the loss.
+class CapturedStep {
  public:
-  explicit Step(B& backend) : backend_(backend), tiny_(backend) {}
+  explicit CapturedStep(B& backend) : backend_(backend), tiny_(backend) {}
 
   void operator()() {
     tiny_.tape.reset();
@@ -59,7 +59,7 @@ TEST_CASE("a recorded step is one launch, and does what the step does") {
   const Matrix<B> saved(b, Dense(1, 3));
   Sequences other;
   other.push(3);
-  Step step(b);
+  CapturedStep step(b);
   for (int i = 0; i < 2; ++i) step();
   const Results first = step.results();
   step.change();

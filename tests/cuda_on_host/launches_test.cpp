@@ -17,8 +17,8 @@ struct Launches {
   bool operator==(const Launches&) const = default;
 };
 
-// How many kernels and products the way back from the sum of a layer's output takes, without the
-// scale of the loss, the gradient of the sum and of its reshaping, which are not the layer's.
+// How many kernels and products the backward pass from the sum of a layer's output takes, without
+// the scale of the loss, the gradient of the sum and of its reshaping, which are not the layer's.
 int backward_launches(Tape<B>& tape, Var<float> y) {
   const auto weights = tape.scratch(1, y.value().size());
   tape.backend().fill(weights, 1);

@@ -31,7 +31,8 @@ class Watch final : public continual::Strategy<B> {
  public:
   explicit Watch(Trace& trace) : trace_(&trace) {}
   continual::RunConfig config() const override { return nlohmann::json{{"name", "Watch"}}; }
-  Var<double> add_loss(Tape<B>& tape, const continual::Step<B>& step, Var<double> loss) override {
+  Var<double> add_loss(Tape<B>& tape, const continual::TrainingStep<B>& step,
+                       Var<double> loss) override {
     trace_->losses.push_back(to_host(tape.backend(), loss.value()).front());
     trace_->tokens.push_back(static_cast<double>(
         std::ranges::count_if(step.batch.targets, [](auto t) { return t >= 0; })));

@@ -17,7 +17,7 @@ namespace branchlora::test {
 using Double = eigen::Backend<double>;
 using Single = eigen::Backend<float>;
 
-/// The scalar sum of weights * y over all elements, as a node: what a test goes back from.
+/// The scalar sum of weights * y over all elements, as a node: the loss of a test.
 template <Backend B>
 Var<typename B::Scalar> weighted_sum(Tape<B>& tape, Var<typename B::Scalar> y,
                                      const Dense& weights) {

@@ -28,23 +28,29 @@ namespace branchlora {
 ///
 /// with the policies deciding every step. B is stored transposed, b_rows x d_out, so that every
 /// factor has few long rows and the three skinny products of the backend serve both directions.
-/// Each pass is a `Plan`; when its steps are done, all at once or beside the frozen product, some
-/// rows at a time, is the plan's and the backend's concern.
+/// Each pass is a `Plan`; whether its steps are done on all rows one after the other, or on some
+/// rows at a time between parts of the frozen product, is the plan's and the backend's concern.
 template <Backend B, class V>
 struct LayerPass {
   using T = typename B::Scalar;
+  static_assert(
+      requires { typename V::Router::template Gate<B, V>; },
+      "A router lacks `template <class B, class V> using Gate`: the gate that it makes.");
   using Gate = typename V::Router::template Gate<B, V>;
+  static_assert(check_gate<Gate, B, true>(), "A router's Gate is not what GateOf asks for.");
+  static_assert(
+      !V::Supervision::enabled || requires(Gate g) { g.begin_stage(Stage{}); },
+      "A supervised router's Gate lacks `void begin_stage(const Stage& stage)`: called when a "
+      "stage begins.");
   using Mix = mix::BranchMix<V::Trunk::shared, V::rank, V::capacity, V::top_k>;
-  static_assert(GateOf<Gate, B>,
-                "A router's Gate lacks a member that the concept GateOf (adapter/gate/gates.hpp) "
-                "asks for.");
   static constexpr bool routed = !std::same_as<Gate, NoGate<B, V>>;
   static constexpr bool sparse = !V::dense;
   static constexpr bool transformed = V::Transform::enabled;
   /// Rows of a router right below A, so that one product makes u and the scores.
   static constexpr Index below = Gate::below_a ? V::gate_rows : 0;
-  /// Whether u waits for no choice, so that a token is mixed as soon as its gates are known.
-  static constexpr bool mixes_at_once =
+  /// Whether the mix is fused into the gate's step: u depends on no choice, so that a token is
+  /// mixed right after its gates are known.
+  static constexpr bool mixes_in_gate =
       Gate::rowwise && (V::Trunk::shared || !sparse) && !transformed;
 
   LayerPass(ParameterSet<B>& parameters, const std::string& name_, Index d_in, Index d_out,
@@ -93,10 +99,10 @@ struct LayerPass {
     Pass p = open(tape, x, y, base, context);
     const mix::Forward<Mix, T> mixing{p.u, p.z};
     Plan<B> plan;
-    if constexpr (!mixes_at_once) gate.forward(plan, tape, x, p.gates);          // g = gate(R x)
+    if constexpr (!mixes_in_gate) gate.forward(plan, tape, x, p.gates);          // g = gate(R x)
     plan.rowwise(x.value(), [&](B& b, Index t, Index n) { to_u(b, p, t, n); });  // u = A x
     if constexpr (transformed) plan.batch([&] { to_v(tape, p); });               // v = Lambda_t u
-    if constexpr (mixes_at_once) {
+    if constexpr (mixes_in_gate) {
       gate.forward(plan, tape, x, p.gates, mixing);  // g, and z = mix(u, g)
     } else {
       plan.rowwise({}, [&](B& b, Index t, Index n) { to_z(b, p, t, n); });  // z = mix(v, g)

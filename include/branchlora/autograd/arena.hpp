@@ -1,5 +1,5 @@
 /// @file
-/// Memory that is handed out in order and taken back all at once.
+/// Memory that is handed out in order and taken back as a whole.
 #pragma once
 
 #include <algorithm>
@@ -72,10 +72,8 @@ class Arena {
 
 /// Plain host memory for an `Arena`.
 struct HostMemory {
-  static void* allocate(std::size_t bytes) {
-    return ::operator new(bytes, std::align_val_t{64});
-  }
-  static void release(void* pointer) { ::operator delete(pointer, std::align_val_t{64}); }
+  static void* allocate(std::size_t bytes) { return ::operator new (bytes, std::align_val_t{64}); }
+  static void release(void* pointer) { ::operator delete (pointer, std::align_val_t{64}); }
 };
 
 }  // namespace branchlora

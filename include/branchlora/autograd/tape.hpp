@@ -113,8 +113,9 @@ class Tape {
   template <class Operation>
   void record(Var<T> y, const Operation& operation) {
     if (!y.needs_grad()) return;
-    last_ = keep(Step{[](void* op, Tape& tape) { static_cast<Operation*>(op)->backward(tape); },
-                      keep(operation), y.node(), last_});
+    last_ = keep(
+        RecordedOperation{[](void* op, Tape& tape) { static_cast<Operation*>(op)->backward(tape); },
+                          keep(operation), y.node(), last_});
   }
 
   /// Ends an operation whose result is in memory that an input or the operation has: makes its
@@ -144,7 +145,7 @@ class Tape {
 
   /// Plays back from `loss`, a 1 x 1 node whose gradient is set to `scale`.
   void backward(Var<T> loss, T scale = T(1)) {
-    expect_shape(loss.value(), 1, 1, "the loss to go back from");
+    expect_shape(loss.value(), 1, 1, "the loss of a backward pass");
     if (!loss.needs_grad()) return;
     loss_scale_ = scale;
     backend_->fill(gradient(loss).view, scale);
@@ -183,15 +184,15 @@ class Tape {
   std::size_t peak_bytes() const { return values_.peak() + (nested_ ? nested_->peak_bytes() : 0); }
 
  private:
-  struct Step {
+  struct RecordedOperation {
     void (*backward)(void*, Tape&);
     void* operation;
     Node<T>* result;
-    Step* previous;
+    RecordedOperation* previous;
   };
 
   void play_back() {
-    for (Step* step = last_; step != nullptr; step = step->previous) {
+    for (RecordedOperation* step = last_; step != nullptr; step = step->previous) {
       if (step->result->has_grad) step->backward(step->operation, *this);
     }
   }
@@ -204,7 +205,7 @@ class Tape {
   HostMemory memory_;
   Arena<B> values_;
   Arena<HostMemory> host_;
-  Step* last_ = nullptr;
+  RecordedOperation* last_ = nullptr;
   T loss_scale_ = T(1);
   bool recording_ = true;
   std::unique_ptr<Tape> nested_;

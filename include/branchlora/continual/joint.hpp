@@ -1,5 +1,5 @@
 /// @file
-/// What a stream is measured against: no training at all, each task alone, all tasks at once.
+/// What a stream is measured against: no training at all, each task alone, all tasks jointly.
 #pragma once
 
 #include <cstddef>

@@ -24,7 +24,7 @@ struct Options {
   double beta2 = 0.98;              ///< AdamW's second decay rate; short runs want it short.
   Hyper hyper{64.0, 0.0, 0.01};     ///< Of the adapters.
   Storage storage = Storage::full;  ///< How the frozen decoder's weights are held.
-  bool recompute = false;  ///< Calculate activations again on the way back: less memory, same bits.
+  bool recompute = false;       ///< Calculate activations again in the backward pass: less memory.
   bool full_matrix = false;     ///< Score tasks that lie further ahead than the next one too.
   Index observed = 256;         ///< Training samples that tell how active each branch is.
   Index answer_tokens = 14;     ///< Longest answer that is generated.

@@ -58,7 +58,7 @@ std::string run_identity(const std::string& base, const std::vector<std::string>
 
 }  // namespace detail
 
-/// What one training run is made of, from its first task to its last.
+/// The parts of one training run, from its first task to its last.
 template <Backend B>
 struct Learner {
   /// The base model with a method's adapters, and the strategies of the loop.
@@ -153,7 +153,7 @@ void train(Learner<B>& learner, const Split<B>& split, const std::string& task, 
       tape.reset();
       std::vector<Pick<B>> all = pick(split, sampler.batch(step));
       for (auto& s : learner.strategies) s->choose(all, step);
-      Step<B> now{parallel::share_of(all, ranks), {}, {}};
+      TrainingStep<B> now{parallel::share_of(all, ranks), {}, {}};
       now.batch = make_batch(now.samples);
       Random dropout = random.fork("dropout").fork(static_cast<std::uint64_t>(step));
       if (ranks.rank() > 0) dropout = dropout.fork(static_cast<std::uint64_t>(ranks.rank()));

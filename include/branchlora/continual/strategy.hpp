@@ -34,7 +34,7 @@ struct Lesson {
 
 /// A training step as strategies see it.
 template <Backend B>
-struct Step {
+struct TrainingStep {
   std::vector<Pick<B>> samples;
   model::Batch batch;              ///< Of the samples.
   Var<typename B::Scalar> logits;  ///< Of the rows that predict, `batch.rows`.
@@ -72,9 +72,11 @@ class Strategy {
   virtual void begin_task(const Lesson<B>& /*lesson*/) {}
   /// Before a step's batch is made: may put other samples in the place of some.
   virtual void choose(std::vector<Pick<B>>& /*samples*/, Index /*step*/) {}
-  /// Before the way back: returns the loss (1 x 1) with its own term added.
-  virtual Var<T> add_loss(Tape<B>& /*tape*/, const Step<B>& /*step*/, Var<T> loss) { return loss; }
-  /// After the way back and before clipping: may add to the gradients of trainable parameters.
+  /// Before the backward pass: returns the loss (1 x 1) with its own term added.
+  virtual Var<T> add_loss(Tape<B>& /*tape*/, const TrainingStep<B>& /*step*/, Var<T> loss) {
+    return loss;
+  }
+  /// After the backward pass and before clipping: may add to the gradients of trainable parameters.
   virtual void add_gradient(Tape<B>& /*tape*/, model::Multimodal<B>& /*model*/) {}
   /// Before the adapters end a task: what was trained is still trainable.
   virtual void end_task(const Lesson<B>& /*lesson*/) {}

@@ -76,12 +76,13 @@ struct Term {
 ///   is not negative; rows that meet in one target are added in order.
 /// - `sum(n, f)`: the sum of f(i), on the host.
 /// - `for_each(parts, body)`, `sum(parts, f)`: as above for body(part, i) and f(part, i), with i
-///   below the `size` of each part of a list: many small arrays at once. Parts are trivial structs.
+///   below the `size` of each part of a list: many small arrays in one call. Parts are trivial
+///   structs.
 /// - `skinny_dot`, `skinny_axpy`, `skinny_outer`: the three products of a low-rank adapter, whose
 ///   weight has few rows: u = s x w^T, y = s u w, g = s u^T x, with optional selection of row
 ///   blocks for each token.
-/// - `freeze`, `frozen_forward`, `frozen_backward`: a weight that never changes, laid out as the
-///   backend likes it best: y = x w^T and dx = dy w.
+/// - `freeze`, `frozen_forward`, `frozen_backward`: a weight that never changes, laid out as
+///   suits the backend: y = x w^T and dx = dy w.
 /// - `attention_*`: softmax attention within spans (see `Span`), and of one query over a cache.
 ///
 /// What a backend may have beside these is in `core/fused.hpp`.

@@ -1,6 +1,6 @@
 /// @file
-/// Primitives that read or write one large matrix: done at once by a backend that can, and one
-/// after the other by any.
+/// Products that other operations on the same rows are fused into, where the backend can: one pass
+/// over the large matrix does them all. Any other backend does one after the other.
 #pragma once
 
 #include "branchlora/core/backend.hpp"
@@ -30,7 +30,7 @@ void add_terms(B& backend, const LowRankTerms<T>& terms, MatrixView<T> y, bool a
   }
 }
 
-/// y = x w^T + terms, with what `work` made of each row before.
+/// y = x w^T + terms, once `work` is done on the rows of x: on each row before its terms are read.
 template <Backend B, class T = typename B::Scalar>
 void frozen_forward(B& backend, MatrixView<const T> x, const typename B::FrozenWeight& w,
                     MatrixView<T> y, const LowRankTerms<T>& terms, const RowWork<B>& work) {
@@ -43,7 +43,8 @@ void frozen_forward(B& backend, MatrixView<const T> x, const typename B::FrozenW
   }
 }
 
-/// dx (+)= terms + dy w, with what `work` made of each row before. There must be a term.
+/// dx (+)= terms + dy w, once `work` is done on the rows of dy: on each row before its terms are
+/// read. There must be a term.
 template <Backend B, class T = typename B::Scalar>
 void frozen_backward(B& backend, MatrixView<const T> dy, const typename B::FrozenWeight& w,
                      MatrixView<T> dx, bool add, const LowRankTerms<T>& terms,

@@ -14,14 +14,15 @@
 
 namespace branchlora {
 
-/// A pass as a list of steps, in an order that is right if each step is done for all rows before
-/// the next one begins. That is the reference schedule, and what a backend does that has no better
-/// one. A backend that takes work along with a product (`RowWork`) does some rows of several steps
-/// at a time instead; what a step is tells it which of them may be cut so:
+/// A pass as a list of steps. The reference schedule, which is right by the order of the list
+/// alone, does each step for all rows before the next one. A backend that interleaves work with a
+/// product
+/// (`RowWork`) does all steps on some rows before it goes on to the next rows; the kind of a step
+/// says whether it may be cut in this way:
 ///
 /// - `rowwise`: each row by itself, in any order, on any thread;
 /// - `sum`: adds rows to sums over all rows, from the first row on, one thread at a time;
-/// - `batch`: needs all rows of the steps before it, a barrier.
+/// - `batch`: a barrier, which needs all rows of the steps before it.
 ///
 /// A step is a closure that refers to what it works on and owns nothing; a plan allocates nothing.
 template <Backend B>
@@ -47,8 +48,8 @@ class Plan {
     add(Kind::batch, {}, [step](B&, Index, Index) { step(); });
   }
 
-  /// Does the steps up to the last barrier, and returns the others as work that a product of the
-  /// same `rows` rows may take along. The work refers to this plan.
+  /// Does the steps up to the last barrier on all `rows` rows, and returns the others as work to be
+  /// interleaved with a product of the same rows. The work refers to this plan.
   RowWork<B> begin(B& backend, Index rows) const {
     std::uint8_t from = 0;
     for (std::uint8_t i = 0; i < size_; ++i) {

@@ -1,5 +1,5 @@
 /// @file
-/// Work on rows that a product of the same rows takes along.
+/// Row-wise work that is interleaved with a product of the same rows.
 #pragma once
 
 #include <array>
@@ -9,9 +9,9 @@
 
 namespace branchlora {
 
-/// Work on the rows of some matrices that must be done before a product uses them, or that reads
-/// what the product reads. A backend does it before, or some rows at a time while the product goes
-/// on, so that it finds them in the cache.
+/// Work on the rows of some matrices that a product uses afterwards, or that reads what the product
+/// reads. A backend does all of it before the product, or interleaves it with the product, some
+/// rows at a time, so that these are still in the cache.
 template <class B>
 struct RowWork {
   using T = typename B::Scalar;
@@ -19,12 +19,12 @@ struct RowWork {
   /// that it is given.
   using Rows = std::function<void(B&, Index first, Index count)>;
 
-  /// What the product uses of a row. Any number of threads may do some rows each.
+  /// Makes what the product uses of a row. Any number of threads may do some rows each.
   Rows rows;
-  /// Sums over all rows, of which it adds these. Called after `rows` for the same ones, from the
-  /// first row on, by one thread at a time; empty if there are none.
+  /// Adds some rows to sums over all rows. Called for a range after `rows` was, from the first row
+  /// on, by one thread at a time; empty if there are no sums.
   Rows sums;
-  /// The matrices that it reads and that are large.
+  /// The large matrices that the work reads, to be fetched ahead.
   std::array<MatrixView<const T>, 2> reads{};
 };
 

@@ -17,8 +17,8 @@
 
 namespace branchlora::model {
 
-/// Which activations are calculated again on the way back, in place of being kept: none, or all but
-/// the input of each block, for which a training step pays one more way forward.
+/// Which activations are calculated again in the backward pass, in place of being kept: none, or
+/// all but the input of each block, which costs a training step one more forward pass.
 enum class Recompute : std::uint8_t { none, block };
 
 /// What a pass through the decoder needs to know beside its input.

@@ -28,8 +28,8 @@ concept Communicator = requires(const C& c, std::span<float> floats, std::span<d
   c.broadcast(doubles);
 };
 
-/// A communicator that also adds up what lies in the memory of backend `B`, without a way through
-/// the host's.
+/// A communicator that also adds up what lies in the memory of backend `B`, without a copy in host
+/// memory.
 ///
 /// - `sum(backend, arrays)`: puts the sum over all ranks in the place of each value of each array.
 ///   Every rank gets the same bits; in which order they are added is the communicator's affair.
@@ -52,8 +52,9 @@ struct SingleProcess {
   void broadcast(std::span<T> /*values*/) const {}
 };
 
-/// What this rank has of a list that all ranks hold: every `size`-th item, so that whatever changes
-/// along the list is spread over them. Throws `Error` if a rank would have none.
+/// What this rank has of a list that all ranks hold: every `size`-th item, so that items that stand
+/// close to each other in the list are spread over the ranks. Throws `Error` if a rank would have
+/// none.
 template <class T, Communicator C>
 std::vector<T> share_of(const std::vector<T>& all, const C& ranks) {
   expect(std::ssize(all) >= ranks.size(),

@@ -39,8 +39,8 @@ void expect_alike(const ParameterSet<B>& parameters, const C& ranks) {
 }
 
 /// Sums gradients over ranks. What trains is small: a step sends all gradients of trainable
-/// parameters at once, and for each a count of the ranks in which it has one. A communicator that
-/// can leaves the gradients in the backend's memory; any other gets all of it in one message.
+/// parameters in one message, and for each a count of the ranks in which it has one. A communicator
+/// that can leaves the gradients in the backend's memory; any other gets all of it in one message.
 template <Backend B, Communicator C>
 class GradientSum {
  public:

@@ -41,7 +41,7 @@ class Nccl {
   }
   Nccl(const Nccl&) = delete;
   Nccl& operator=(const Nccl&) = delete;
-  /// Waits for nobody if an error is what ends it: the others may be gone.
+  /// Waits for nobody if it ends by an error: the other processes may have ended.
   ~Nccl() {
     if (std::uncaught_exceptions() > exceptions_) {
       abort();
@@ -62,7 +62,7 @@ class Nccl {
   }
 
   /// Adds up arrays of device memory over the ranks, each in its place, as one operation on the
-  /// backend's stream. Waits for it with an eye on NCCL's errors: without a rank that is gone, it
+  /// backend's stream. Polls NCCL's errors while it waits: where a rank has ended, the operation
   /// would never end. After an error the ranks are no longer connected.
   template <std::floating_point T>
   void sum(cuda::Backend<T>& backend, std::span<const std::span<T>> arrays) const {

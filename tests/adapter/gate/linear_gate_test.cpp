@@ -37,7 +37,7 @@ void separable_inputs(Bench& bench, std::uint64_t stream = 50) {
   assign(bench.x->value, x);
 }
 
-// One training step's way forward, without and with its way back.
+// One training step's forward pass, without and with its backward pass.
 template <class Bench>
 void step(Bench& bench) {
   Tape<typename Bench::B> tape(bench.backend);

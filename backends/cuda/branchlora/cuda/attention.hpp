@@ -161,7 +161,7 @@ struct CachedKeys {
   }
 };
 
-/// What both kernels of the way back know: the weight of a key in a query's softmax, and the
+/// What both kernels of the backward pass know: the weight of a key in a query's softmax, and the
 /// gradient of its score.
 template <class T>
 struct Gradients {

@@ -84,7 +84,7 @@ class Backend {
     graphed(stream_.get(), pool_, staging_, step);
   }
 
-  /// The most bytes of device memory that were ever in use at once in this process.
+  /// The most bytes of device memory that were ever in use at the same time in this process.
   std::size_t peak_bytes() const { return pool_.peak(); }
 
   void* allocate(std::size_t bytes) { return pool_.allocate(bytes); }
@@ -287,7 +287,7 @@ class Backend {
     return frozen;
   }
 
-  /// Whether products with a frozen weight read the one that it was made of.
+  /// Whether products with a frozen weight read the matrix that was given to `freeze`.
   bool reads_weight(const FrozenWeight& w) const { return !w.rounded; }
 
   /// y = x w^T.

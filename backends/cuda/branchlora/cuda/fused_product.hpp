@@ -1,5 +1,5 @@
 /// @file
-/// Products that add a bias, or sum its gradient, on the way: the epilogues of cuBLASLt.
+/// Products with a fused bias, or the sum of its gradient: the epilogues of cuBLASLt.
 #pragma once
 
 #include <algorithm>
@@ -104,7 +104,7 @@ class FusedProducts {
   }
 
   const Plan& plan_for(const Shape& shape) {
-    // Batches of all sizes may come along: not every one of them is worth remembering for ever.
+    // There may be batches of many sizes: not every one is worth remembering for ever.
     constexpr std::size_t most = 4096;
     if (const auto found = plans_.find(shape); found != plans_.end()) return found->second;
     if (plans_.size() == most) plans_.clear();

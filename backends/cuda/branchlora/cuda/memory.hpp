@@ -58,7 +58,7 @@ class Pool {
   /// How often memory was given back.
   std::uint64_t released() const { return released_; }
 
-  /// The most bytes that were ever in use at once in this process.
+  /// The most bytes that were ever in use at the same time in this process.
   std::size_t peak() const {
     std::uint64_t bytes = 0;
     check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemHigh, &bytes),

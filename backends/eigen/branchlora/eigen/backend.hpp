@@ -161,8 +161,8 @@ class Backend {
     eigen::skinny_outer(u, x, scale, g, add, chosen, threads_for_skinny(x, g.rows, chosen));
   }
 
-  /// Does `work` on `n` rows: one thread some rows at a time, so that its parts find them in the
-  /// cache.
+  /// Does `work` on `n` rows. One thread does all steps on some rows at a time, while these are in
+  /// the cache.
   void do_work(const RowWork<Backend>& work, Index n) {
     const Index columns = work.reads[0].cols + work.reads[1].cols;
     if (schedule_ == Schedule::step_by_step || n == 0 || threads_for(n * columns * 32) > 1) {
@@ -188,7 +188,7 @@ class Backend {
     return f;
   }
 
-  /// Whether products with a frozen weight read the one that it was made of.
+  /// Whether products with a frozen weight read the matrix that was given to `freeze`.
   bool reads_weight(const FrozenWeight& w) const { return !w.forward && !w.forward16; }
 
   /// y = x w^T.
@@ -276,8 +276,8 @@ class Backend {
     if (sums && work.sums) work.sums(backend, first, count);
   }
 
-  /// Whether one of the packed forms is there, with which the product is then done. One thread does
-  /// all of the work as it goes, several leave the sums to the end.
+  /// Multiplies by a packed form, if there is one, with `work` interleaved: one thread interleaves
+  /// all of it, several do the sums after the product. Returns whether there is a packed form.
   template <class Packed, class Packed16>
   bool packed(MatrixView<const T> x, const Packed& full, const Packed16& rounded, MatrixView<T> y,
               bool add, const LowRankTerms<T>& terms, TermOrder order,
@@ -290,10 +290,10 @@ class Backend {
         Backend one;
         do_rows(one, work, first, count, sums);
       };
-      TokenWork<T> along;
-      if (work.rows || (sums && work.sums)) along = {std::cref(some), work.reads};
-      if (rounded) multiply(x, *rounded, add, y, threads, terms, order, along);
-      if (full) multiply(x, *full, add, y, threads, terms, order, along);
+      TokenWork<T> interleaved;
+      if (work.rows || (sums && work.sums)) interleaved = {std::cref(some), work.reads};
+      if (rounded) multiply(x, *rounded, add, y, threads, terms, order, interleaved);
+      if (full) multiply(x, *full, add, y, threads, terms, order, interleaved);
       if (!sums && work.sums) work.sums(*this, 0, x.rows);
     }
     return true;

@@ -1,5 +1,5 @@
 /// @file
-/// Work that is done between the blocks of a product.
+/// Work that is interleaved with a product: done between its blocks.
 #pragma once
 
 #include <algorithm>

@@ -223,10 +223,10 @@ void multiply_by(MatrixView<const float> x, const PackedMatrix<S>& packed, bool 
 /// `y = x P` or, under `add`, `y += x P`, with x `T x k`, P `k x n` and y `T x n`; `terms` that are
 /// not empty are added too, while the part of y that they meet is in the cache. `work` is done on
 /// every token before its terms are read, by one thread in the order of tokens and from a multiple
-/// of `TokenWork::tile` on, by several at once. With bfloat16 storage x is rounded to bfloat16 and
-/// products are summed in float, in tiles where the processor and the system have them. An element
-/// is always summed in the same order, so the result does not depend on the number of threads.
-/// Throws where shapes disagree.
+/// of `TokenWork::tile` on, by several side by side. With bfloat16 storage x is rounded to bfloat16
+/// and products are summed in float, in tiles where the processor and the system have them. An
+/// element is always summed in the same order, so the result does not depend on the number of
+/// threads. Throws where shapes disagree.
 template <gemm::Storage S>
 void multiply(MatrixView<const float> x, const PackedMatrix<S>& packed, bool add,
               MatrixView<float> y, int threads, const LowRankTerms<float>& terms = {},

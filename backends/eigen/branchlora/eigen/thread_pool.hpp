@@ -224,7 +224,7 @@ class ThreadPool {
     return Clock::now().time_since_epoch();
   }
 
-  /// Whether this is a copy of another process, where no helper has come along.
+  /// Whether this process is a fork of the one that started the helpers, and so has none.
   bool forked() const {
 #if defined(__unix__)
     return process_ != getpid();

@@ -84,7 +84,7 @@ class BlockGate {
     if (leads()) return own_->gradients(tape, g, tokens, below);
     return {tape.scratch(tokens, V::capacity), {}, {}};
   }
-  /// No gradient reaches the gate by way of those that follow.
+  /// No gradient reaches the gate from the linears that follow.
   template <class Unmix>
   void backward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d,
                 const Unmix& unmix) const {

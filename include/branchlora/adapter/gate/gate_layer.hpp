@@ -36,7 +36,7 @@ class GateLayer {
   using Pass = typename Losses::Pass;
   /// Whether the router lies below A, so that one product serves both.
   static constexpr bool below_a = Scores::below_a;
-  /// Whether a unit is a token, so that the gates of some can be made without the others.
+  /// Whether gates are made row-wise: a unit is a token, which needs no other.
   static constexpr bool rowwise = !V::Granularity::per_sequence;
   static constexpr bool biased = BiasedGating<typename V::Gating>;
 
@@ -107,8 +107,9 @@ class GateLayer {
     return g;
   }
 
-  /// g = gating(scores). With gates of tokens, `mix(gates, token)` is called as soon as those of a
-  /// token are there. What is given must outlive the plan.
+  /// Adds the steps of g = gating(scores). With gates of tokens, `mix(gates, token)` is fused into
+  /// them: it is called for each token right after its gates are known. All arguments must outlive
+  /// the plan.
   template <class Mix = gate::NoMix>
   void forward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g,
                const Mix& mix = gate::no_mix) const {
@@ -122,7 +123,7 @@ class GateLayer {
     }
   }
 
-  /// Ends the forward pass, when all gates are there.
+  /// Ends the forward pass: all gates of the batch are known.
   void end_forward(Tape<B>& tape, MatrixView<const T> x, const RoutingContext& context, Pass& g) {
     if (g.kept) return;
     losses_.forward(tape, context, x, scores_.routers(), g);
@@ -147,9 +148,9 @@ class GateLayer {
     return d;
   }
 
-  /// From the gradient of z, by `unmix(gates, token)`, to those of gates, logits and the router;
-  /// and of x, where the product of A does not see to it. With gates of sequences, `end_backward`
-  /// does all but the first.
+  /// Adds the steps from the gradient of z, by `unmix(gates, token)`, to those of gates, logits and
+  /// the router, and to that of x unless the product of A makes it. With gates of sequences only
+  /// the first is a step of the plan, and `end_backward` does the others.
   template <class Unmix>
   void backward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d,
                 const Unmix& unmix) const {
@@ -168,7 +169,7 @@ class GateLayer {
     }
   }
 
-  /// Ends the backward pass, when the gradient of x holds all that does not pass the gates.
+  /// Ends the backward pass: the gradient of x holds all but what passes through the gates.
   void end_backward(Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d) const {
     if constexpr (!rowwise) {
       close(tape, g, d);

@@ -71,7 +71,7 @@ class GateLosses {
     g.silent = g.task_known && !stage.router;
   }
 
-  /// When the gates of a batch are there.
+  /// Ends the forward pass of the losses: the gates of the batch are known.
   void forward(Tape<B>& tape, const RoutingContext& context, MatrixView<const T> x,
                const Routers<B>& routers, Pass& g) const {
     if constexpr (contrastive) {
@@ -81,7 +81,7 @@ class GateLosses {
     }
   }
 
-  /// Adds to the gradient of gates, tokens x branches, all of which must be there.
+  /// Adds to the gradient of the gates, tokens x branches, which must be complete.
   void to_gates(Tape<B>& tape, const Pass& g, MatrixView<T> dgates) const {
     if constexpr (localised) {
       if (g.labels != nullptr) Localised::add_gradient(tape, g, hyper_, dgates);

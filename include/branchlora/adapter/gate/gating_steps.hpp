@@ -1,5 +1,5 @@
 /// @file
-/// The functions that gatings are made of: softmax over a set of branches, top-k, and their
+/// The functions that gatings are composed of: softmax over a set of branches, top-k, and their
 /// gradients. One unit at a time, on host and device alike.
 #pragma once
 

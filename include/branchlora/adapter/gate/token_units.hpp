@@ -9,7 +9,7 @@
 
 namespace branchlora::gate {
 
-/// What a gate does with each token beside its own work: nothing.
+/// What a gate calls for each token where nothing is fused into its steps: does nothing.
 struct NoMix {
   template <class Pass>
   BRANCHLORA_HD void operator()(const Pass& /*gates*/, Index /*token*/) const {}

@@ -10,10 +10,6 @@ namespace balance {
 struct None;
 }
 
-namespace category {
-struct Balance;
-}
-
 /// A loss of the mean probabilities: `slope(load, branches)` is its derivative by a branch's, given
 /// its load. The loss is the sum over branches of slope times probability.
 template <class P>
@@ -35,22 +31,38 @@ concept BiasBalance = requires {
   { P::step(1.0, 2.0) } -> std::same_as<double>;
 };
 
-/// Asks for `enabled` and for the member of one of the forms above.
-template <class P>
-concept BalancePolicy = PolicyOf<P, category::Balance> && requires {
-  { P::enabled } -> std::convertible_to<bool>;
-  requires !P::enabled || ProbabilityBalance<P> || WeightBalance<P> || BiasBalance<P>;
-};
-
 namespace category {
 /// How load is balanced. Default: `balance::None`.
 struct Balance {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool enabled = requires {
+      { P::enabled } -> std::convertible_to<bool>;
+    };
+    static_assert(enabled || !say,
+                  "A policy of category::Balance lacks `static constexpr bool enabled`: whether "
+                  "load is balanced.");
+    constexpr bool form = !enabled || requires {
+      requires !P::enabled || ProbabilityBalance<P> || WeightBalance<P> || BiasBalance<P>;
+    };
+    static_assert(
+        form || !say,
+        "A policy of category::Balance lacks one of `static double slope(double load, int "
+        "branches)`, `importance(int branch, int branches, int type, double delta)` and "
+        "`step(double count, double mean)`: the form of balance.");
+    return enabled && form;
+  }
   template <class P>
-  static constexpr bool accepts = BalancePolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = balance::None;
 };
 }  // namespace category
+
+/// Asks for `enabled` and for the member of one of the forms above.
+template <class P>
+concept BalancePolicy = PolicyOf<P, category::Balance> && category::Balance::accepts<P>;
 
 namespace balance {
 
@@ -90,10 +102,10 @@ struct Localised {
   bool operator==(const Localised&) const = default;
 };
 
-/// No loss: each branch has a bias that its gate value is raised by. After each training step's way
-/// forward, that of a branch which was chosen less often than the mean grows by `Hyper::bias_rate`,
-/// that of one chosen more often falls. SMoRA's, after Wang et al., "Auxiliary-Loss-Free Load
-/// Balancing Strategy for Mixture-of-Experts", 2024.
+/// No loss: each branch has a bias that its gate value is raised by. After each training step's
+/// forward pass, that of a branch which was chosen less often than the mean grows by
+/// `Hyper::bias_rate`, that of one chosen more often falls. SMoRA's, after Wang et al.,
+/// "Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts", 2024.
 struct LossFree {
   using Category = category::Balance;
   static constexpr bool enabled = true;

@@ -12,25 +12,30 @@ template <int N>
 struct Branches;
 
 namespace category {
-struct Branches;
-}
-
-/// Asks for `value`, the number of branches, at least 1.
-template <class P>
-concept BranchesPolicy = PolicyOf<P, category::Branches> && requires {
-  { P::value } -> std::convertible_to<int>;
-  requires P::value >= 1;
-};
-
-namespace category {
 /// How many branches there are. Default: 1.
 struct Branches {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool value = requires {
+      { P::value } -> std::convertible_to<int>;
+      requires P::value >= 1;
+    };
+    static_assert(value || !say,
+                  "A policy of category::Branches lacks `static constexpr int value`: the number "
+                  "of branches, at least 1.");
+    return value;
+  }
   template <class P>
-  static constexpr bool accepts = BranchesPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = branchlora::Branches<1>;
 };
 }  // namespace category
+
+/// Asks for `value`, the number of branches, at least 1.
+template <class P>
+concept BranchesPolicy = PolicyOf<P, category::Branches> && category::Branches::accepts<P>;
 
 /// `N` branches, each with its own B.
 template <int N>

@@ -14,30 +14,40 @@ struct ThawLeastActive;
 }
 
 namespace category {
-struct Exhausted;
-}
+/// What happens when no tunable branch is left. Default: `exhausted::ThawLeastActive`, which of the
+/// policies that add nothing to the cost was measured best (docs/results/README.md).
+struct Exhausted {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool extra = requires {
+      { P::extra } -> std::convertible_to<int>;
+    };
+    static_assert(extra || !say,
+                  "A policy of category::Exhausted lacks `static constexpr int extra`: how many "
+                  "branches may be added in all.");
+    constexpr bool thaw = requires(std::span<const double> activity, BranchSet set) {
+      { P::thaw(activity, set, 1) } -> std::same_as<BranchSet>;
+    };
+    static_assert(
+        thaw || !say,
+        "A policy of category::Exhausted lacks `static BranchSet thaw(std::span<const double> "
+        "activity, BranchSet frozen, int count)`: the branches that train again.");
+    return extra && thaw;
+  }
+  template <class P>
+  static constexpr bool accepts = check<P>();
+  template <class Given>
+  using Default = exhausted::ThawLeastActive;
+};
+}  // namespace category
 
 /// Asks for `extra`, how many branches may be added in all (memory for them is set aside from the
 /// start), and `thaw(activity, frozen, count)`, the frozen branches that train again; `count` is
 /// the adapter's top-k and the activity is that of the last task. If neither a new nor a thawed
 /// branch results, the task's router chooses among the frozen ones.
 template <class P>
-concept ExhaustedPolicy = PolicyOf<P, category::Exhausted> &&
-    requires(std::span<const double> activity, BranchSet set) {
-  { P::extra } -> std::convertible_to<int>;
-  { P::thaw(activity, set, 1) } -> std::same_as<BranchSet>;
-};
-
-namespace category {
-/// What happens when no tunable branch is left. Default: `exhausted::ThawLeastActive`, which of the
-/// policies that add nothing to the cost was measured best (docs/results/README.md).
-struct Exhausted {
-  template <class P>
-  static constexpr bool accepts = ExhaustedPolicy<P>;
-  template <class Given>
-  using Default = exhausted::ThawLeastActive;
-};
-}  // namespace category
+concept ExhaustedPolicy = PolicyOf<P, category::Exhausted> && category::Exhausted::accepts<P>;
 
 namespace exhausted {
 

@@ -9,13 +9,28 @@
 
 namespace branchlora {
 
+/// Whether `A` has each member of an `ActivityMeasure`; if not, an error for it where `say` holds.
+template <class A, bool say = false>
+consteval bool check_activity() {
+  constexpr bool of = requires {
+    { A::of(0.5) } -> std::same_as<double>;
+  };
+  static_assert(of || !say,
+                "The Activity of a freezing policy lacks `static double of(double weight)`: what a "
+                "gate weight adds to its branch's activity.");
+  constexpr bool name = requires {
+    { A::name() } -> std::convertible_to<std::string_view>;
+  };
+  static_assert(name || !say,
+                "The Activity of a freezing policy lacks `static std::string_view name()`: how it "
+                "is written in a program.");
+  return of && name;
+}
+
 /// Asks for `of(weight)`, what a gate weight adds to its branch's activity (weight 0: not chosen),
 /// and `name()`. The activity of a branch is the mean of this over the task's gate vectors.
 template <class A>
-concept ActivityMeasure = requires {
-  { A::of(0.5) } -> std::same_as<double>;
-  { A::name() } -> std::convertible_to<std::string_view>;
-};
+concept ActivityMeasure = check_activity<A>();
 
 /// What "active" means. Not a category: a part of a freezing policy.
 namespace activity {
@@ -41,8 +56,36 @@ struct Never;
 }
 
 namespace category {
-struct Freezing;
-}
+/// What is frozen after a task. Default: `freezing::Never`.
+struct Freezing {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool measured = requires { typename P::Activity; };
+    static_assert(measured || !say,
+                  "A policy of category::Freezing lacks `using Activity`: what is measured while a "
+                  "task trains, a type such as those of activity::.");
+    constexpr bool choose = requires(std::span<const double> activity, BranchSet set) {
+      { P::choose(activity, set) } -> std::same_as<BranchSet>;
+    };
+    static_assert(choose || !say,
+                  "A policy of category::Freezing lacks `static BranchSet choose(std::span<const "
+                  "double> activity, BranchSet tunable)`: what a task freezes.");
+    constexpr bool count = requires {
+      { P::count } -> std::convertible_to<int>;
+    };
+    static_assert(count || !say,
+                  "A policy of category::Freezing lacks `static constexpr int count`: the most "
+                  "branches that it freezes by activity.");
+    if constexpr (measured) return choose && count && check_activity<typename P::Activity, say>();
+    return false;
+  }
+  template <class P>
+  static constexpr bool accepts = check<P>();
+  template <class Given>
+  using Default = freezing::Never;
+};
+}  // namespace category
 
 /// Asks for `Activity`, what is measured while a task trains; `choose(activity, tunable)`, the
 /// branches of `tunable` to freeze when it ends, with the activity of every branch; and `count`,
@@ -50,22 +93,7 @@ struct Freezing;
 /// `own_branch` gives every task a branch: branch t is in use from the beginning of task t on, and
 /// where each has an A of its own, it trains and freezes with its B.
 template <class P>
-concept FreezingPolicy = PolicyOf<P, category::Freezing> &&
-    requires(std::span<const double> activity, BranchSet tunable) {
-  requires ActivityMeasure<typename P::Activity>;
-  { P::choose(activity, tunable) } -> std::same_as<BranchSet>;
-  { P::count } -> std::convertible_to<int>;
-};
-
-namespace category {
-/// What is frozen after a task. Default: `freezing::Never`.
-struct Freezing {
-  template <class P>
-  static constexpr bool accepts = FreezingPolicy<P>;
-  template <class Given>
-  using Default = freezing::Never;
-};
-}  // namespace category
+concept FreezingPolicy = PolicyOf<P, category::Freezing> && category::Freezing::accepts<P>;
 
 namespace freezing {
 
@@ -84,7 +112,7 @@ struct Never {
 /// After each task, the `K` most active of the tunable branches of each adapted linear are frozen
 /// (their B's; a shared A goes on training). BranchLoRA's tuning-freezing; that activity is counted
 /// for each linear by itself, and as the mean gate weight, is our reading.
-template <int K, ActivityMeasure Activity_ = activity::MeanWeight>
+template <int K, class Activity_ = activity::MeanWeight>
 struct MostActive {
   static_assert(K >= 1, "The K of freezing::MostActive<K> must be at least 1.");
   using Category = category::Freezing;

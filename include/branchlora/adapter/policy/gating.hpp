@@ -11,20 +11,45 @@ namespace gating {
 struct TopKThenSoftmax;
 }
 
-namespace category {
-struct Gating;
-}
-
+/// A gating without biases: see `GatingPolicy`.
 template <class P>
 concept UnbiasedGating = requires(const double* in, BranchSet allowed, double* out,
                                   std::int32_t* chosen) {
   P::template forward<2, 1>(in, allowed, out, out, chosen);
 };
+/// A gating that is given a bias of each branch: see `GatingPolicy`.
 template <class P>
 concept BiasedGating = requires(const double* in, BranchSet allowed, double* out,
                                 std::int32_t* chosen) {
   P::template forward<2, 1>(in, in, allowed, out, out, chosen);
 };
+
+namespace category {
+/// How scores become weights. Default: `gating::TopKThenSoftmax`. Without top-k all forms agree.
+struct Gating {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool forward = UnbiasedGating<P> || BiasedGating<P>;
+    static_assert(forward || !say,
+                  "A policy of category::Gating lacks `static void forward<N, K>(const T* logits, "
+                  "BranchSet allowed, T* saved, T* weights, std::int32_t* chosen)`: from scores to "
+                  "weights (`const T* bias` comes second, if it takes one).");
+    constexpr bool backward = requires(const double* in, double* out, const std::int32_t* chosen) {
+      P::template backward<2, 1>(in, in, chosen, in, out);
+    };
+    static_assert(backward || !say,
+                  "A policy of category::Gating lacks `static void backward<N, K>(const T* saved, "
+                  "const T* weights, const std::int32_t* chosen, const T* dweights, T* dlogits)`: "
+                  "the gradient of the scores.");
+    return forward && backward;
+  }
+  template <class P>
+  static constexpr bool accepts = check<P>();
+  template <class Given>
+  using Default = gating::TopKThenSoftmax;
+};
+}  // namespace category
 
 /// Asks for the two bodies that make one gate vector, for N branches of which K are chosen. They
 /// allocate nothing and run on host and device alike:
@@ -36,21 +61,7 @@ concept BiasedGating = requires(const double* in, BranchSet allowed, double* out
 ///
 /// A `BiasedGating` is given a bias of each branch too, after the logits, which nothing trains.
 template <class P>
-concept GatingPolicy = PolicyOf<P, category::Gating> &&
-    (UnbiasedGating<P> || BiasedGating<P>)&&requires(const double* in, double* out,
-                                                     const std::int32_t* chosen) {
-  P::template backward<2, 1>(in, in, chosen, in, out);
-};
-
-namespace category {
-/// How scores become weights. Default: `gating::TopKThenSoftmax`. Without top-k all forms agree.
-struct Gating {
-  template <class P>
-  static constexpr bool accepts = GatingPolicy<P>;
-  template <class Given>
-  using Default = gating::TopKThenSoftmax;
-};
-}  // namespace category
+concept GatingPolicy = PolicyOf<P, category::Gating> && category::Gating::accepts<P>;
 
 namespace gating {
 

@@ -9,16 +9,36 @@
 
 namespace branchlora {
 
+/// Whether `G` has each member of a `GranularityOf`; if not, an error for it where `say` holds.
+template <class G, bool say = false>
+consteval bool check_granularity() {
+  constexpr bool per_sequence = requires {
+    { G::per_sequence } -> std::convertible_to<bool>;
+  };
+  static_assert(per_sequence || !say,
+                "The Granularity of a router lacks `static constexpr bool per_sequence`: whether "
+                "all tokens of a sequence share their gates.");
+  constexpr bool every_token = requires {
+    { G::every_token } -> std::convertible_to<bool>;
+  };
+  static_assert(every_token || !say,
+                "The Granularity of a router lacks `static constexpr bool every_token`: whether a "
+                "gate depends on tokens beside its own and the first.");
+  constexpr bool name = requires {
+    { G::name() } -> std::convertible_to<std::string_view>;
+  };
+  static_assert(name || !say,
+                "The Granularity of a router lacks `static std::string_view name()`: how it is "
+                "written in a program.");
+  return per_sequence && every_token && name;
+}
+
 /// Asks for `per_sequence` (one gate vector a sequence, else one a token) and `every_token`
 /// (whether a gate depends on tokens beside its own and the first); if it reads a sequence, also
 /// for `tokens(length)`, how many of a sequence's tokens, from the first, the router's input is the
 /// mean of; and for `name()`.
 template <class G>
-concept GranularityOf = requires {
-  { G::per_sequence } -> std::convertible_to<bool>;
-  { G::every_token } -> std::convertible_to<bool>;
-  { G::name() } -> std::convertible_to<std::string_view>;
-};
+concept GranularityOf = check_granularity<G>();
 
 namespace per {
 

@@ -14,25 +14,30 @@ struct KaimingUniform;
 }
 
 namespace category {
-struct Init;
-}
-
-/// Asks for `draw(random, i, fan_in)`: element `i` of an A with `fan_in` columns. One that says how
-/// a linear router starts as well has a `draw_router` of the same form.
-template <class P>
-concept InitPolicy = PolicyOf<P, category::Init> && requires(const Random& random) {
-  { P::draw(random, std::uint64_t{0}, Index{1}) } -> std::same_as<double>;
-};
-
-namespace category {
 /// How A starts. Default: `init::KaimingUniform`.
 struct Init {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool draw = requires(const Random& random) {
+      { P::draw(random, std::uint64_t{0}, Index{1}) } -> std::same_as<double>;
+    };
+    static_assert(draw || !say,
+                  "A policy of category::Init lacks `static double draw(const Random& random, "
+                  "std::uint64_t i, Index fan_in)`: element i of A.");
+    return draw;
+  }
   template <class P>
-  static constexpr bool accepts = InitPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = init::KaimingUniform;
 };
 }  // namespace category
+
+/// Asks for `draw(random, i, fan_in)`: element `i` of an A with `fan_in` columns. One that says how
+/// a linear router starts as well has a `draw_router` of the same form.
+template <class P>
+concept InitPolicy = PolicyOf<P, category::Init> && category::Init::accepts<P>;
 
 namespace init {
 

@@ -66,14 +66,24 @@ struct OfCategory {
       decltype((List<>{} + ... + ListIf < PolicyOf<Ps, Category> && accepted<Ps>, Ps > {}));
 };
 
+/// An error for each member that a policy lacks, else nothing: always true.
+template <class P>
+consteval bool say_what_it_lacks() {
+  if constexpr (requires { P::Category::template check<P, true>; }) {
+    [[maybe_unused]] constexpr bool fits = P::Category::template check<P, true>();
+  } else if constexpr (Policy<P>) {
+    static_assert(accepted<P>, "A policy lacks a member that its category asks for.");
+  }
+  return true;
+}
+
 /// Says what is wrong with a type that is not fit to be given; the compiler says which it is.
 template <class P>
 struct Fit : std::true_type {
   static_assert(
       Policy<P>,
       "An argument of an Adapter is no policy: an empty type with a Category and a name().");
-  static_assert(!Policy<P> || accepted<P>,
-                "A policy lacks a member that the concept of its category asks for.");
+  static_assert(say_what_it_lacks<P>());
 };
 
 }  // namespace detail

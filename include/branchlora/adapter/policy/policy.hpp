@@ -1,10 +1,11 @@
 /// @file
 /// What a policy is: an empty type that says which category it belongs to and how it prints.
 ///
-/// A category is a tag with two members: `accepts<P>`, whether P models the concept of its
-/// policies, and `Default<Given>`, the policy that an adapter takes where none is given;
-/// `Given::get<C>` is what the adapter has for another category. Anybody may add a policy to a
-/// category, or a category, in a namespace of their own.
+/// A category is a tag with two members: `accepts<P>`, whether P has the members that it asks of
+/// its policies, and `Default<Given>`, the policy that an adapter takes where none is given;
+/// `Given::get<C>` is what the adapter has for another category. One with a `check<P, say>()`, the
+/// same as `accepts<P>`, says there which member is missing: a `static_assert` for each, where
+/// `say` holds. Anybody may add a policy to a category, or a category, in a namespace of their own.
 #pragma once
 
 #include <concepts>

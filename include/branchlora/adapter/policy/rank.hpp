@@ -12,25 +12,30 @@ template <int R>
 struct Rank;
 
 namespace category {
-struct Rank;
-}
-
-/// Asks for `value`, the rank of one branch, at least 1.
-template <class P>
-concept RankPolicy = PolicyOf<P, category::Rank> && requires {
-  { P::value } -> std::convertible_to<int>;
-  requires P::value >= 1;
-};
-
-namespace category {
 /// The rank of one branch. Default: 8.
 struct Rank {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool value = requires {
+      { P::value } -> std::convertible_to<int>;
+      requires P::value >= 1;
+    };
+    static_assert(value || !say,
+                  "A policy of category::Rank lacks `static constexpr int value`: the rank of one "
+                  "branch, at least 1.");
+    return value;
+  }
   template <class P>
-  static constexpr bool accepts = RankPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = branchlora::Rank<8>;
 };
 }  // namespace category
+
+/// Asks for `value`, the rank of one branch, at least 1.
+template <class P>
+concept RankPolicy = PolicyOf<P, category::Rank> && category::Rank::accepts<P>;
 
 /// Each branch has rank `R`: its A has `R` rows and its B has `R` columns.
 template <int R>

@@ -12,25 +12,30 @@ struct All;
 }
 
 namespace category {
-struct Reach;
-}
-
-/// Asks for `allowed(tunable, frozen)`, the branches that a router may choose while it trains.
-/// Where none is allowed, the exhausted policy decides; before anything is frozen, all are allowed.
-template <class P>
-concept ReachPolicy = PolicyOf<P, category::Reach> && requires(BranchSet set) {
-  { P::allowed(set, set) } -> std::same_as<BranchSet>;
-};
-
-namespace category {
 /// Which branches a later task's router may choose. Default: `reach::All`.
 struct Reach {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool allowed = requires(BranchSet set) {
+      { P::allowed(set, set) } -> std::same_as<BranchSet>;
+    };
+    static_assert(allowed || !say,
+                  "A policy of category::Reach lacks `static BranchSet allowed(BranchSet tunable, "
+                  "BranchSet frozen)`: the branches that a router may choose.");
+    return allowed;
+  }
   template <class P>
-  static constexpr bool accepts = ReachPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = reach::All;
 };
 }  // namespace category
+
+/// Asks for `allowed(tunable, frozen)`, the branches that a router may choose while it trains.
+/// Where none is allowed, the exhausted policy decides; before anything is frozen, all are allowed.
+template <class P>
+concept ReachPolicy = PolicyOf<P, category::Reach> && category::Reach::accepts<P>;
 
 namespace reach {
 

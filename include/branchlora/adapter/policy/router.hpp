@@ -21,34 +21,50 @@ class LinearScores;
 
 namespace router {
 struct None;
-template <GranularityOf Granularity_ = per::Token>
+template <class Granularity_ = per::Token>
 struct Linear;
 }  // namespace router
 
 namespace category {
-struct Router;
-}
-
-/// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
-/// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
-/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/).
-template <class P>
-concept RouterPolicy = PolicyOf<P, category::Router> && requires {
-  { P::rows(1) } -> std::same_as<int>;
-  { P::per_task } -> std::convertible_to<bool>;
-  requires GranularityOf<typename P::Granularity>;
-};
-
-namespace category {
 /// What scores the branches. Default: `router::Linear<>`, or `router::None` for a single branch.
 struct Router {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool rows = requires {
+      { P::rows(1) } -> std::same_as<int>;
+    };
+    static_assert(rows || !say,
+                  "A policy of category::Router lacks `static constexpr int rows(int branches)`: "
+                  "the rows of the router's weight.");
+    constexpr bool per_task = requires {
+      { P::per_task } -> std::convertible_to<bool>;
+    };
+    static_assert(per_task || !say,
+                  "A policy of category::Router lacks `static constexpr bool per_task`: whether "
+                  "each task trains a router of its own.");
+    constexpr bool granularity = requires { typename P::Granularity; };
+    static_assert(granularity || !say,
+                  "A policy of category::Router lacks `using Granularity`: what the router reads, "
+                  "a type such as those of per::.");
+    if constexpr (granularity) {
+      return rows && per_task && check_granularity<typename P::Granularity, say>();
+    }
+    return false;
+  }
   template <class P>
-  static constexpr bool accepts = RouterPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = std::conditional_t<(Given::template get<Branches>::value > 1), router::Linear<>,
                                      router::None>;
 };
 }  // namespace category
+
+/// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
+/// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
+/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/).
+template <class P>
+concept RouterPolicy = PolicyOf<P, category::Router> && category::Router::accepts<P>;
 
 namespace router {
 
@@ -71,7 +87,7 @@ struct None {
 /// The code of CoIN's MoELoRA and of HydraLoRA has the router read x before dropout, that of SMoRA
 /// after it. Here all read what A reads, so that R and A can be one matrix and one product; without
 /// dropout, and at inference, there is no difference.
-template <GranularityOf Granularity_>
+template <class Granularity_>
 struct Linear {
   using Category = category::Router;
   using Granularity = Granularity_;

@@ -13,24 +13,29 @@ struct AlphaOverRank;
 }
 
 namespace category {
-struct Scaling;
-}
-
-/// Asks for `value(alpha, rank, branches)`, the factor s; `rank` is that of one branch.
-template <class P>
-concept ScalingPolicy = PolicyOf<P, category::Scaling> && requires {
-  { P::value(16.0, 8, 1) } -> std::same_as<double>;
-};
-
-namespace category {
 /// The factor s. Default: `scaling::AlphaOverRank`.
 struct Scaling {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool value = requires {
+      { P::value(16.0, 8, 1) } -> std::same_as<double>;
+    };
+    static_assert(value || !say,
+                  "A policy of category::Scaling lacks `static double value(double alpha, int "
+                  "rank, int branches)`: the factor s.");
+    return value;
+  }
   template <class P>
-  static constexpr bool accepts = ScalingPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = scaling::AlphaOverRank;
 };
 }  // namespace category
+
+/// Asks for `value(alpha, rank, branches)`, the factor s; `rank` is that of one branch.
+template <class P>
+concept ScalingPolicy = PolicyOf<P, category::Scaling> && category::Scaling::accepts<P>;
 
 namespace scaling {
 

@@ -12,28 +12,38 @@ struct NearestKey;
 }  // namespace selector
 
 namespace category {
-struct Selector;
-}
-
-/// Asks for `selects`, whether there is anything to select, and `uses_keys`, whether keys of the
-/// tasks are gathered while they train (else the true task is given).
-template <class P>
-concept SelectorPolicy = PolicyOf<P, category::Selector> && requires {
-  { P::selects } -> std::convertible_to<bool>;
-  { P::uses_keys } -> std::convertible_to<bool>;
-};
-
-namespace category {
 /// How a router is picked. Default: `selector::NearestKey` with per-task routers, else
 /// `selector::None`.
 struct Selector {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool selects = requires {
+      { P::selects } -> std::convertible_to<bool>;
+    };
+    static_assert(selects || !say,
+                  "A policy of category::Selector lacks `static constexpr bool selects`: whether "
+                  "there is a router to select.");
+    constexpr bool uses_keys = requires {
+      { P::uses_keys } -> std::convertible_to<bool>;
+    };
+    static_assert(uses_keys || !say,
+                  "A policy of category::Selector lacks `static constexpr bool uses_keys`: whether "
+                  "keys of the tasks are gathered.");
+    return selects && uses_keys;
+  }
   template <class P>
-  static constexpr bool accepts = SelectorPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = std::conditional_t<Given::template get<Router>::per_task, selector::NearestKey,
                                      selector::None>;
 };
 }  // namespace category
+
+/// Asks for `selects`, whether there is anything to select, and `uses_keys`, whether keys of the
+/// tasks are gathered while they train (else the true task is given).
+template <class P>
+concept SelectorPolicy = PolicyOf<P, category::Selector> && category::Selector::accepts<P>;
 
 namespace selector {
 

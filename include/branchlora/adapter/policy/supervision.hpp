@@ -21,28 +21,38 @@ struct None;
 }
 
 namespace category {
-struct Supervision;
-}
+/// What tasks teach a router. Default: `supervision::None`.
+struct Supervision {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool enabled = requires {
+      { P::enabled } -> std::convertible_to<bool>;
+    };
+    static_assert(enabled || !say,
+                  "A policy of category::Supervision lacks `static constexpr bool enabled`: "
+                  "whether branch t belongs to task t.");
+    constexpr bool stages = requires {
+      { P::stages.front() } -> std::convertible_to<Stage>;
+    };
+    static_assert(stages || !say,
+                  "A policy of category::Supervision lacks `static constexpr std::array stages`: "
+                  "the stages in which a task is learned, of Stage.");
+    return enabled && stages;
+  }
+  template <class P>
+  static constexpr bool accepts = check<P>();
+  template <class Given>
+  using Default = supervision::None;
+};
+}  // namespace category
 
 /// Asks for `enabled`, whether branch t belongs to task t, and `stages`, an array of `Stage`. Where
 /// enabled, a router that trains adds in training, for each layer,
 ///
 ///     routing_weight * mean over gate vectors of CE(scores over the branches allowed, task)
 template <class P>
-concept SupervisionPolicy = PolicyOf<P, category::Supervision> && requires {
-  { P::enabled } -> std::convertible_to<bool>;
-  { P::stages.front() } -> std::convertible_to<Stage>;
-};
-
-namespace category {
-/// What tasks teach a router. Default: `supervision::None`.
-struct Supervision {
-  template <class P>
-  static constexpr bool accepts = SupervisionPolicy<P>;
-  template <class Given>
-  using Default = supervision::None;
-};
-}  // namespace category
+concept SupervisionPolicy = PolicyOf<P, category::Supervision> && category::Supervision::accepts<P>;
 
 namespace supervision {
 

@@ -15,6 +15,66 @@ namespace branchlora {
 template <Backend B, class V>
 class TaskScores;
 
+/// Whether `R` has each member of a `TaskRouter`; if not, an error for it where `say` holds.
+template <class R, bool say = false>
+consteval bool check_task_router() {
+  constexpr bool router = requires {
+    requires RouterPolicy<R> && R::per_task && std::same_as<typename R::Granularity, per::Task>;
+  };
+  static_assert(
+      router || !say,
+      "A router of tasks lacks `per_task`, which is true, or `Granularity`, which is per::Task.");
+  constexpr bool width = requires {
+    { R::width(2, 8) } -> std::same_as<std::int64_t>;
+  };
+  static_assert(width || !say,
+                "A router of tasks lacks `static constexpr std::int64_t width(int branches, "
+                "std::int64_t d_in)`: the numbers that each task trains.");
+  constexpr bool start = requires(const Random& random) {
+    { R::start(random, std::uint64_t{0}, 2) } -> std::same_as<double>;
+  };
+  static_assert(start || !say,
+                "A router of tasks lacks `static double start(const Random& random, std::uint64_t "
+                "i, int branches)`: how number i of a task starts.");
+  constexpr bool mapped = requires {
+    { R::mapped } -> std::convertible_to<bool>;
+  };
+  static_assert(mapped || !say,
+                "A router of tasks lacks `static constexpr bool mapped`: whether a matrix makes "
+                "scores of a task's numbers.");
+  constexpr bool bias = requires {
+    { R::bias } -> std::convertible_to<bool>;
+  };
+  static_assert(
+      bias || !say,
+      "A router of tasks lacks `static constexpr bool bias`: whether that matrix has a bias.");
+  constexpr bool gain = requires {
+    { R::gain } -> std::convertible_to<double>;
+  };
+  static_assert(gain || !say,
+                "A router of tasks lacks `static constexpr double gain`: the matrix starts as "
+                "U(+-gain/sqrt(width)).");
+  constexpr bool contrastive = requires {
+    { R::contrastive } -> std::convertible_to<bool>;
+  };
+  static_assert(contrastive || !say,
+                "A router of tasks lacks `static constexpr bool contrastive`: whether it trains by "
+                "a contrastive loss.");
+  constexpr bool drawn = requires {
+    { R::drawn } -> std::convertible_to<bool>;
+  };
+  static_assert(drawn || !say,
+                "A router of tasks lacks `static constexpr bool drawn`: whether a task keeps the "
+                "branch that is best at its start.");
+  constexpr bool per_model = requires {
+    { R::per_model } -> std::convertible_to<bool>;
+  };
+  static_assert(per_model || !say,
+                "A router of tasks lacks `static constexpr bool per_model`: whether all linears of "
+                "a model share it.");
+  return router && width && start && mapped && bias && gain && contrastive && drawn && per_model;
+}
+
 /// What `TaskScores` asks of a router beside `RouterPolicy`:
 ///
 /// - `width(branches, d_in)`, the numbers that each task trains for itself, and `start(random, i)`,
@@ -26,17 +86,7 @@ class TaskScores;
 /// - `drawn`, whether each task keeps for ever the branch that is best at its random start;
 /// - `per_model`, whether all linears of a model have one such router.
 template <class R>
-concept TaskRouter = RouterPolicy<R> && R::per_task &&
-    std::same_as<typename R::Granularity, per::Task> && requires(const Random& random) {
-  { R::width(2, 8) } -> std::same_as<std::int64_t>;
-  { R::start(random, std::uint64_t{0}, 2) } -> std::same_as<double>;
-  { R::mapped } -> std::convertible_to<bool>;
-  { R::bias } -> std::convertible_to<bool>;
-  { R::gain } -> std::convertible_to<double>;
-  { R::contrastive } -> std::convertible_to<bool>;
-  { R::drawn } -> std::convertible_to<bool>;
-  { R::per_model } -> std::convertible_to<bool>;
-};
+concept TaskRouter = check_task_router<R>();
 
 namespace router {
 
@@ -102,8 +152,8 @@ struct ContrastiveEmbedding : OfTask {
   bool operator==(const ContrastiveEmbedding&) const = default;
 };
 
-/// Each task keeps for ever the branch that `Inner` likes best at the random start of the task. No
-/// gradient reaches its scores.
+/// Each task keeps for ever the branch that `Inner` scores highest at the random start of the task.
+/// No gradient reaches its scores.
 template <class Inner>
 struct Drawn : Inner {
   static_assert(TaskRouter<Inner>, "The router inside Drawn must be a router of tasks.");

@@ -12,25 +12,30 @@ template <int K>
 struct TopK;
 
 namespace category {
-struct TopK;
-}
-
-/// Asks for `value`, the number of chosen branches, at least 1.
-template <class P>
-concept TopKPolicy = PolicyOf<P, category::TopK> && requires {
-  { P::value } -> std::convertible_to<int>;
-  requires P::value >= 1;
-};
-
-namespace category {
 /// How many branches are chosen. Default: all of them, which is called dense.
 struct TopK {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool value = requires {
+      { P::value } -> std::convertible_to<int>;
+      requires P::value >= 1;
+    };
+    static_assert(value || !say,
+                  "A policy of category::TopK lacks `static constexpr int value`: how many "
+                  "branches are chosen, at least 1.");
+    return value;
+  }
   template <class P>
-  static constexpr bool accepts = TopKPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = branchlora::TopK<Given::template get<Branches>::value>;
 };
 }  // namespace category
+
+/// Asks for `value`, the number of chosen branches, at least 1.
+template <class P>
+concept TopKPolicy = PolicyOf<P, category::TopK> && category::TopK::accepts<P>;
 
 /// The `K` branches with the largest gate weights are chosen; the others are not computed.
 template <int K>

@@ -17,25 +17,35 @@ struct None;
 }
 
 namespace category {
-struct Transform;
-}
-
-/// Asks for `enabled`, and `parameters(rank)`, what each task trains for it.
-template <class P>
-concept TransformPolicy = PolicyOf<P, category::Transform> && requires {
-  { P::enabled } -> std::convertible_to<bool>;
-  { P::parameters(1) } -> std::same_as<std::int64_t>;
-};
-
-namespace category {
 /// What a task does to u = A x. Default: `transform::None`.
 struct Transform {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool enabled = requires {
+      { P::enabled } -> std::convertible_to<bool>;
+    };
+    static_assert(enabled || !say,
+                  "A policy of category::Transform lacks `static constexpr bool enabled`: whether "
+                  "tasks transform u.");
+    constexpr bool parameters = requires {
+      { P::parameters(1) } -> std::same_as<std::int64_t>;
+    };
+    static_assert(parameters || !say,
+                  "A policy of category::Transform lacks `static constexpr std::int64_t "
+                  "parameters(int rank)`: what each task trains.");
+    return enabled && parameters;
+  }
   template <class P>
-  static constexpr bool accepts = TransformPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = transform::None;
 };
 }  // namespace category
+
+/// Asks for `enabled`, and `parameters(rank)`, what each task trains for it.
+template <class P>
+concept TransformPolicy = PolicyOf<P, category::Transform> && category::Transform::accepts<P>;
 
 namespace transform {
 

@@ -11,26 +11,36 @@ struct Separate;
 }
 
 namespace category {
-struct Trunk;
-}
-
-/// Asks for `rows(rank, branches)`, the rows of all A's together, and `shared`, whether every
-/// branch reads the same `rank` rows.
-template <class P>
-concept TrunkPolicy = PolicyOf<P, category::Trunk> && requires {
-  { P::rows(1, 1) } -> std::same_as<int>;
-  { P::shared } -> std::convertible_to<bool>;
-};
-
-namespace category {
 /// Whether the branches share their A. Default: `trunk::Separate`.
 struct Trunk {
+  /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
+  template <class P, bool say = false>
+  static consteval bool check() {
+    constexpr bool rows = requires {
+      { P::rows(1, 1) } -> std::same_as<int>;
+    };
+    static_assert(rows || !say,
+                  "A policy of category::Trunk lacks `static constexpr int rows(int rank, int "
+                  "branches)`: the rows of all A's together.");
+    constexpr bool shared = requires {
+      { P::shared } -> std::convertible_to<bool>;
+    };
+    static_assert(shared || !say,
+                  "A policy of category::Trunk lacks `static constexpr bool shared`: whether all "
+                  "branches read the same rows.");
+    return rows && shared;
+  }
   template <class P>
-  static constexpr bool accepts = TrunkPolicy<P>;
+  static constexpr bool accepts = check<P>();
   template <class Given>
   using Default = trunk::Separate;
 };
 }  // namespace category
+
+/// Asks for `rows(rank, branches)`, the rows of all A's together, and `shared`, whether every
+/// branch reads the same `rank` rows.
+template <class P>
+concept TrunkPolicy = PolicyOf<P, category::Trunk> && category::Trunk::accepts<P>;
 
 namespace trunk {
 

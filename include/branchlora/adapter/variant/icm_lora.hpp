@@ -10,7 +10,7 @@ namespace branchlora {
 /// y = W x + (alpha / sqrt(R)) B A x, with A of R x d_in, B of d_out x R: rsLoRA whose A starts
 /// normal. What is ICM-LoRA's own is where the weights of later use come from: not from a file but
 /// from a conditional VAE (`generator/`) that learned a bank of checkpoints of several tasks and
-/// makes A and B of all layers at once from a task vector and a latent z. The adapter itself does
+/// makes A and B of all layers together from a task vector and a latent z. The adapter itself does
 /// not know; it is trained, and used, like any other.
 ///
 /// Uncertain:

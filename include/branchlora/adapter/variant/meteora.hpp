@@ -30,7 +30,7 @@ namespace branchlora {
 ///   one branch at weight 1. Jointly trained on tasks that look alike, answers suffer for that,
 ///   however well the bank has learned them; MoA, which asks a whole sequence, does not;
 /// - where tasks come one after another, the gate sees one task at a time, and forgets as any
-///   shared parameter does: the method was made for stage 1 over all tasks at once.
+///   shared parameter does: the method was made for stage 1 over all tasks together.
 template <int R, int N, int K>
 using MeteoRa = Adapter<Rank<R>, Branches<N>, TopK<K>, trunk::Separate, router::Linear<per::Token>,
                         freezing::OwnBranch, supervision::BankThenRouter>;

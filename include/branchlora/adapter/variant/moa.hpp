@@ -20,7 +20,7 @@ namespace branchlora {
 /// Uncertain, or ours: no code is public, and the routing is put together from readers' accounts.
 /// - The weight of the loss, how the sequence is pooled and how the choice is made at inference are
 ///   not known. Each layer adds its own loss: divide `routing_weight` by their number for the mean.
-/// - The authors train the experts first and the router with them again; here both train at once,
+/// - The authors train the experts first and the router with them again; here both train together,
 ///   which is the same but for the second pass over the experts, since no gradient of the answer
 ///   reaches the router. That of the routing loss reaches h.
 /// - Where domains come one after another, the router sees one at a time, and forgets.

@@ -15,7 +15,7 @@ namespace branchlora {
 /// for each token, with W of R x d_in without bias. A and W start uniform in +-1/sqrt(d_in), B at
 /// zero. The two K cancel: the weights sum to 1 here, and s = alpha.
 ///
-/// c is not trained. After each training step's way forward, c_j += rate * sign(mean count - count
+/// c is not trained. After each training step's forward pass, c_j += rate * sign(mean count - count
 /// of j), with counts over the tokens of the batch (`balance::LossFree`). As in the authors' code,
 /// c is part of the gate's value, not of the choice alone.
 ///

@@ -1,5 +1,5 @@
 /// @file
-/// Transposed convolution along one axis: a convolution's backward pass taken as a layer.
+/// Transposed convolution along one axis: a convolution's backward pass as a layer.
 #pragma once
 
 #include "branchlora/autograd/op/conv1d.hpp"

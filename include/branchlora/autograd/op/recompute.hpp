@@ -34,8 +34,8 @@ struct Recompute {
 };
 
 /// f(tape, x, false), any part of a model that is a function of x and parameters. None of its
-/// values but the result is kept: on the way back, f(tape, x, true) calculates them again. They lie
-/// on the nested tape, which one such part has at a time, so none may be within another.
+/// values but the result is kept: in the backward pass, f(tape, x, true) calculates them again.
+/// They lie on the nested tape, which one such part has at a time, so none may be within another.
 ///
 /// f is trivially destructible, what it refers to outlives the step, and it calculates the same
 /// each time. The second time it must leave out what is to happen once.

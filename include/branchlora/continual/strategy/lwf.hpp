@@ -66,7 +66,7 @@ class LwfOn final : public Strategy<B> {
     lesson.tape.set_recording(true);
   }
 
-  Var<T> add_loss(Tape<B>& tape, const Step<B>& step, Var<T> loss) override {
+  Var<T> add_loss(Tape<B>& tape, const TrainingStep<B>& step, Var<T> loss) override {
     if (split_ == nullptr) return loss;
     std::vector<std::int32_t> rows;
     for (const Pick<B>& p : step.samples) {

@@ -104,7 +104,7 @@ BRANCHLORA_INLINE void Checkpoint::open_original_llava(const Json& config,
   const auto files = std::make_shared<const WeightFiles>(folder);
   WeightMap map = decoder_map(*files, "model.", "lm_head.weight");
   map.add_projector(config_, "model.mm_projector.0", "model.mm_projector.2");
-  // A tower that was trained along lies in the checkpoint itself.
+  // A tower that was trained with the language model lies in the checkpoint itself.
   const std::string own = "model.vision_tower.vision_tower.vision_model.";
   if (files->contains(own + "embeddings.class_embedding")) {
     map.add_clip(config_.vision, vision.blocks, own);

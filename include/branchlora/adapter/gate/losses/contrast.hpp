@@ -13,7 +13,7 @@
 
 namespace branchlora::gate {
 
-/// What the contrastive loss needs on its backward pass: for each sequence s and task k.
+/// What the backward pass of the contrastive loss needs, for each sequence s and task k.
 template <class T>
 struct ContrastPass {
   MatrixView<const T> x;                 ///< The layer's input; h_s is the first row of s.
@@ -110,7 +110,7 @@ struct ContrastLoss {
     }
   }
 
-  /// Adds to the gradient of x, which must be there.
+  /// Adds to the gradient of x, which must have been written.
   static void to_x(Tape<B>& tape, const Pass& p, Var<T> x) {
     const auto dx = tape.gradient(x).view;
     tape.backend().for_rows(p.pull.rows,

@@ -82,18 +82,18 @@ class LinearScores {
                        g.logits.middle_rows(first, n), false, Chosen{});
   }
 
-  /// What reads sequence s and scores it, a team each.
+  /// The body that reads sequence s and scores it, with a team for each sequence.
   auto scorer(Tape<B>& tape, MatrixView<const T> x, const Pass& g) const {
     return typename sequences::Score{x, g, gate::routers_of_sequences(tape, routers_, g)};
   }
 
-  /// From the gradient of the logits of tokens to R, and to x where A's product does not go there:
-  /// dR += dlogits^T x, dx += dlogits R. With one R both go along with what A does; `late` says
-  /// that the gradients of the logits come from the whole batch.
+  /// Adds the steps from the gradient of the logits of tokens to that of R and, unless A's product
+  /// makes it, of x: dR += dlogits^T x, dx += dlogits R. With one R, dx is a term of the frozen
+  /// product (`d.router`). `of_batch` says that the gradients of the logits need a barrier.
   void backward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d,
-                bool late) const {
+                bool of_batch) const {
     if constexpr (!below_a) {
-      if (!late) d.router = tokens::only_router(routers_, g);
+      if (!of_batch) d.router = tokens::only_router(routers_, g);
       if (!d.router.empty()) {
         plan.sum({}, [this, &g, &d](B& backend, Index first, Index count) {
           tokens::sum(backend, routers_, g, d.logits, first, count);
@@ -107,7 +107,7 @@ class LinearScores {
     }
   }
 
-  /// The same for sequences, whose R adds to a gradient of x that is there already.
+  /// The same for sequences, done in this call: R adds to a gradient of x that is there already.
   void backward(Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d) const {
     if (!g.silent) sequences::backward(tape, routers_, g, x, d.logits);
   }

@@ -35,7 +35,7 @@ class TaskScores {
  public:
   using T = typename B::Scalar;
   using Policy = typename V::Router;
-  static_assert(TaskRouter<Policy>);
+  static_assert(check_task_router<Policy, true>(), "A router is not what TaskRouter asks for.");
   using Pass = GatePass<T, V::top_k>;
   using Router = typename Routers<B>::Router;
   static constexpr bool below_a = false;
