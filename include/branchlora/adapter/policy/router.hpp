@@ -4,6 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <string>
+#include <vector>
+
+#include "branchlora/adapter/gate/reference.hpp"
 #include "branchlora/adapter/policy/branches.hpp"
 #include "branchlora/adapter/policy/granularity.hpp"
 #include "branchlora/core/backend.hpp"
@@ -31,7 +35,8 @@ struct Router;
 
 /// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
 /// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
-/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/).
+/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/). The tests ask for a
+/// `reference` beside them (`ReferencedRouter`).
 template <class P>
 concept RouterPolicy = PolicyOf<P, category::Router> && requires {
   { P::rows(1) } -> std::same_as<int>;
@@ -61,6 +66,7 @@ struct None {
   static constexpr bool per_task = false;
   static constexpr std::string_view name() { return "router::None"; }
   static constexpr int rows(int /*branches*/) { return 0; }
+  static std::vector<double> reference(const UnitReference& /*unit*/) { return {0.0}; }
   bool operator==(const None&) const = default;
 };
 
@@ -80,6 +86,9 @@ struct Linear {
   static constexpr bool per_task = false;
   static std::string name() { return fmt::format("router::Linear<{}>", Granularity::name()); }
   static constexpr int rows(int branches) { return branches; }
+  static std::vector<double> reference(const UnitReference& unit) {
+    return reference::times(unit.parameter(unit.router), unit.input);
+  }
   bool operator==(const Linear&) const = default;
 };
 
@@ -109,6 +118,10 @@ struct PerTask {
   static constexpr bool per_task = true;
   static std::string name() { return fmt::format("router::PerTask<{}>", Inner::name()); }
   static constexpr int rows(int branches) { return Inner::rows(branches); }
+  static std::vector<double> reference(UnitReference unit) {
+    unit.router += "." + std::to_string(unit.task);
+    return Inner::reference(unit);
+  }
   bool operator==(const PerTask&) const = default;
 };
 
