@@ -132,6 +132,7 @@ class AdapterBench {
     }
     UnitReference unit;
     unit.task = V::per_task_router ? tasks[s] : 0;
+    unit.biases = V::gate_biases;
     for (Index c = 0; c < d_in; ++c) {
       double sum = 0;
       for (Index t = first; t < first + count; ++t) sum += static_cast<double>(x->value(t, c));
@@ -318,7 +319,7 @@ class AdapterBench {
       for (const Index i : gate.chosen) loads[static_cast<std::size_t>(i)] += 1;
       choices += static_cast<double>(gate.chosen.size());
     }
-    for (double& load : loads) load /= choices;
+    for (double& load : loads) load /= std::max(1.0, choices);
     return loads;
   }
 

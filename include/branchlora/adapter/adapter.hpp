@@ -98,8 +98,10 @@ struct Adapter {
   static constexpr int a_rows = Trunk::rows(rank, capacity);
   /// Columns of all B's, of `d_out` rows each (rows as they are stored, transposed).
   static constexpr int b_rows = rank * capacity;
-  /// Rows of one router, of `d_in` columns each; 0 without a router.
-  static constexpr int gate_rows = Router::rows(capacity);
+  /// Rows of one router, of `d_in` columns each, one a score; 0 without a router.
+  static constexpr int gate_rows = Router::rows(scores_of<Gating>(capacity));
+  /// Trained biases of one router, of its last scores.
+  static constexpr int gate_biases = gate_rows > 0 ? biased_scores_of<Gating>() : 0;
 
   static_assert(capacity <= max_branches,
                 "An Adapter can have at most 64 branches, those that may be added included.");
@@ -122,8 +124,10 @@ struct Adapter {
   static_assert(
       Freezing::count > 0 || Exhausted::extra == 0,
       "exhausted::Grow needs a freezing policy: with freezing::Never no branch runs out.");
-  static_assert(!Balance::enabled || WeightBalance<Balance> || top_k < branches,
-                "A balance loss needs TopK below Branches: dense gates load all branches alike.");
+  static_assert(
+      !Balance::enabled || WeightBalance<Balance> || top_k < branches ||
+          requires { Gating::sparse_by_value; },
+      "A balance loss needs TopK below Branches: dense gates load all branches alike.");
   static_assert(!Balance::enabled || !std::same_as<Granularity, per::Task>,
                 "A balance loss needs a router that reads its input: tasks need no balance.");
   static_assert(!Transform::enabled || (Trunk::shared && per_task_router),
@@ -144,7 +148,9 @@ struct Adapter {
       "router::PerBlock needs gating::Argmax: gates that are shared send no gradient back.");
   static_assert(
       dense || !requires { Gating::needs_dense; },
-      "gating::RankPrefix needs TopK equal to Branches: a prefix is chosen among all.");
+      "The gating needs TopK equal to Branches: it finds by itself how many have weight.");
+  static_assert(!std::same_as<Granularity, per::Task> || gate_rows == Router::rows(capacity),
+                "A gating of more scores than branches needs a router that reads its input.");
 
   /// The factor s.
   static constexpr double scale(const Hyper& hyper) {

@@ -32,6 +32,11 @@ concept BiasedGating = requires(const double* in, BranchSet allowed, double* out
 /// - `backward<N, K>(saved, weights, chosen, dweights, dlogits)` writes all of dlogits and reads
 ///   dweights of the chosen branches only.
 ///
+/// A gating may also say `scores(branches)`, where it needs more than one score a branch, and
+/// `biased_scores`; `sparse_by_value`, that it gives branches zero weight by itself; `needs_dense`,
+/// that all branches must count as chosen; `needs_supervision`, that nothing else trains its
+/// router.
+///
 /// A `BiasedGating` is given a bias of each branch too, after the logits, which nothing trains. The
 /// tests ask for a `reference` beside them (`ReferencedGating`).
 template <class P>
@@ -40,6 +45,27 @@ concept GatingPolicy = PolicyOf<P, category::Gating> &&
                                                      const std::int32_t* chosen) {
   P::template backward<2, 1>(in, in, chosen, in, out);
 };
+
+/// How many scores a gating asks of a unit, for N branches: `scores(branches)` where it has that,
+/// those of the branches first; else one for each.
+template <class P>
+constexpr int scores_of(int branches) {
+  if constexpr (requires { P::scores(branches); }) {
+    return P::scores(branches);
+  } else {
+    return branches;
+  }
+}
+
+/// How many of them, the last ones, have a trained bias: `biased_scores` where a gating has that.
+template <class P>
+constexpr int biased_scores_of() {
+  if constexpr (requires { P::biased_scores; }) {
+    return P::biased_scores;
+  } else {
+    return 0;
+  }
+}
 
 namespace category {
 /// How scores become weights. Default: `gating::TopKThenSoftmax`. Without top-k all forms agree.
