@@ -75,6 +75,7 @@
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
+#include "branchlora/adapter/variant/adamole.hpp"      // AdaMoLE: above a learned threshold
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA
 #include "branchlora/adapter/variant/dora.hpp"                  // DoRA

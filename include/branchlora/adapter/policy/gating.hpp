@@ -5,6 +5,7 @@
 #include "branchlora/adapter/policy/gating/rank_prefix.hpp"
 #include "branchlora/adapter/policy/gating/renormalised.hpp"
 #include "branchlora/adapter/policy/gating/softmax_top_k.hpp"
+#include "branchlora/adapter/policy/gating/threshold.hpp"
 #include "branchlora/adapter/policy/policy.hpp"
 
 namespace branchlora {
