@@ -62,3 +62,30 @@ TEST_CASE("AdaMoLE: the threshold's row and bias train") {
   CHECK(most > 1e-3);
   CHECK(largest(to_dense(bench.parameters.find("layer.router.bias")->grad)) > 1e-3);
 }
+
+TEST_CASE("top-p: the fewest branches that have the share, more of them where scores are even") {
+  const auto gates = [](const std::vector<double>& scores, BranchSet allowed = 0b1111) {
+    double saved[4], weights[4];
+    std::int32_t chosen[4];
+    gating::TopP<60>::forward<4, 4>(scores.data(), allowed, saved, weights, chosen);
+    return std::vector<double>(weights, weights + 4);
+  };
+  const auto log = [](std::vector<double> p) {
+    for (double& v : p) v = std::log(v);
+    return p;
+  };
+  const auto near = [](const std::vector<double>& a, const std::vector<double>& b) {
+    return distance(Dense(1, 4, a), Dense(1, 4, b)) < 1e-15;
+  };
+  CHECK(near(gates(log({0.1, 0.7, 0.1, 0.1})), {0, 1, 0, 0}));
+  CHECK(near(gates(log({0.3, 0.1, 0.4, 0.2})), {3.0 / 7, 0, 4.0 / 7, 0}));
+  // Even scores: three quarters are more than 60 in 100, two are not. Ties to the lower index.
+  CHECK(near(gates({0, 0, 0, 0}), {1.0 / 3, 1.0 / 3, 1.0 / 3, 0}));
+  // What is not allowed has no share.
+  CHECK(near(gates(log({0.1, 0.7, 0.1, 0.1}), 0b1101), {0.5, 0, 0.5, 0}));
+  CHECK(near(gates(log({0.1, 0.7, 0.1, 0.1}), 0b1000), {0, 0, 0, 1}));
+
+  AdapterBench<MoeTopP> bench({20, 10});
+  bench.two_tasks();
+  CHECK(counts(bench.naive_gates().first).size() > 1);
+}

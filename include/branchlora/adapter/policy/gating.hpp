@@ -6,6 +6,7 @@
 #include "branchlora/adapter/policy/gating/renormalised.hpp"
 #include "branchlora/adapter/policy/gating/softmax_top_k.hpp"
 #include "branchlora/adapter/policy/gating/threshold.hpp"
+#include "branchlora/adapter/policy/gating/top_p.hpp"
 #include "branchlora/adapter/policy/policy.hpp"
 
 namespace branchlora {
