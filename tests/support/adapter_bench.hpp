@@ -132,6 +132,7 @@ class AdapterBench {
     }
     UnitReference unit;
     unit.task = V::per_task_router ? tasks[s] : 0;
+    unit.scores = scores_of<typename V::Gating>(V::capacity);
     unit.biases = V::gate_biases;
     for (Index c = 0; c < d_in; ++c) {
       double sum = 0;

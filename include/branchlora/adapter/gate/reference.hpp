@@ -33,6 +33,7 @@ struct UnitReference {
   /// The rows of a parameter of the layer, by what follows the layer's name, such as ".router".
   std::function<std::vector<std::vector<double>>(const std::string& name)> parameter;
   std::string router = ".router";  ///< What follows the layer's name in that of the router.
+  Index scores = 1;                ///< How many scores the gating asks for.
   Index biases = 0;  ///< How many scores, the last ones, have a trained bias, `<router>.bias`.
 };
 

@@ -36,8 +36,9 @@ struct Router;
 /// Asks for `rows(scores)`, the rows of the router's weight beside A (0: no router), given how many
 /// scores the gating asks for, one a branch unless it says otherwise; `per_task`,
 /// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
-/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/). The tests ask for a
-/// `reference` beside them (`ReferencedRouter`).
+/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/). `constant` says that
+/// the gates depend on neither input nor task: then they can be merged into a weight. The tests ask
+/// for a `reference` beside them (`ReferencedRouter`).
 template <class P>
 concept RouterPolicy = PolicyOf<P, category::Router> && requires {
   { P::rows(1) } -> std::same_as<int>;
