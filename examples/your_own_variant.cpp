@@ -31,6 +31,14 @@ struct SigmoidTopK {
       dlogits[chosen[k]] = dweights[chosen[k]] * w * (T(1) - w);
     }
   }
+
+  /// The same for one unit, plainly: the tests hold the layer's outputs and gradients against it.
+  static GateReference reference(const std::vector<double>& scores, BranchSet allowed, Index k,
+                                 const std::vector<double>& /*bias*/) {
+    std::vector<double> sigmoids;
+    for (const double s : scores) sigmoids.push_back(1 / (1 + std::exp(-s)));
+    return reference::weighted(reference::best(scores, allowed, k), sigmoids, false);
+  }
 };
 
 /// Freezes the branches that did more than their share, and no others.

@@ -66,6 +66,7 @@
 #include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
 #include "branchlora/adapter/exchange.hpp"             // PEFT adapters out and in
 #include "branchlora/adapter/gate/gates.hpp"           // gates: units, scores, weights, losses
+#include "branchlora/adapter/gate/reference.hpp"       // a policy's equation, plainly
 #include "branchlora/adapter/layer.hpp"                // the engine: one adapter between batches
 #include "branchlora/adapter/layer_pass.hpp"           // its equation: down, gate, mix, up
 #include "branchlora/adapter/low_rank.hpp"             // the stacked factors A and B of a layer
@@ -74,6 +75,7 @@
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
+#include "branchlora/adapter/variant/adamole.hpp"      // AdaMoLE: above a learned threshold
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA
 #include "branchlora/adapter/variant/dora.hpp"                  // DoRA

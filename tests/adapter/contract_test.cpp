@@ -1,76 +1,12 @@
 // What every variant keeps, whatever its policies: one typed test over all of them.
 #include <doctest/doctest.h>
 
-#include <bit>
-#include <map>
-
-#include "branchlora/optim/adamw.hpp"
-#include "support/adapter_bench.hpp"
+#include "support/adapter_contract.hpp"
 
 using namespace branchlora;
 using namespace branchlora::test;
 
 namespace {
-
-using Values = std::map<std::string, Dense>;
-
-template <class V>
-constexpr Index stages = std::ssize(V::Supervision::stages);
-
-// Whether each task trains a branch of its own.
-template <class V>
-constexpr bool own_branches = requires {
-  V::Freezing::own_branch;
-};
-
-template <class Bench>
-Values values_of(Bench& bench) {
-  Values values;
-  for (auto& p : bench.parameters) values[p.name] = to_dense(p.value);
-  return values;
-}
-
-// A few steps of AdamW with momentum, weight decay and clipping towards random targets, as task
-// `task`. Observes the gates.
-template <class Bench, class Optimiser>
-void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
-  std::fill(bench.tasks.begin(), bench.tasks.end(), static_cast<std::int32_t>(task));
-  Tape<Double> tape(bench.backend);
-  for (int step = 0; step < steps; ++step) {
-    tape.reset();
-    assign(bench.x->value, random_dense(bench.x->value.rows, bench.x->value.cols,
-                                        static_cast<std::uint64_t>(500 + 10 * task + step)));
-    Routing routing = bench.routing();
-    routing.observe = true;
-    routing.supervise = true;
-    const auto y = bench.linear(tape, tape.parameter(*bench.x), routing);
-    const auto loss =
-        weighted_sum(tape, op::gelu(tape, y),
-                     random_dense(y.rows(), y.cols(), static_cast<std::uint64_t>(task)));
-    tape.backward(loss);
-    optimiser.step(1e-2, 0.5);
-  }
-}
-
-// All stages of a task.
-template <class V, class Optimiser>
-void learn(AdapterBench<V>& bench, Optimiser& optimiser, Index task) {
-  for (Index stage = 0; stage < stages<V>; ++stage) {
-    bench.begin_stage(stage);
-    train(bench, optimiser, task);
-  }
-}
-
-const AdamWOptions with_decay{.weight_decay = 0.1};
-
-template <class Bench>
-std::vector<std::string> trainable_names(Bench& bench) {
-  std::vector<std::string> names;
-  for (auto& p : bench.parameters) {
-    if (p.trainable && p.name != "x") names.push_back(p.name);
-  }
-  return names;
-}
 
 std::string b_name(Index branch) { return "layer.lora_B." + std::to_string(branch); }
 
@@ -82,29 +18,7 @@ TEST_CASE_TEMPLATE("a new adapter leaves the base unchanged, bit for bit", V,
 }
 
 TEST_CASE_TEMPLATE("compile-time counts are those of the tensors", V, BRANCHLORA_ALL_VARIANTS) {
-  AdapterBench<V> bench;
-  bench.begin_task(0);
-  Parameters counted;
-  for (const auto& p : bench.parameters) {
-    if (p.name.starts_with("layer.lora_A")) counted.a += p.value.size();
-    if (p.name.starts_with("layer.lora_B")) counted.b += p.value.size();
-    if (p.name.starts_with("layer.lora_Lambda")) counted.transform += p.value.size();
-    if (!p.name.starts_with("layer.router")) continue;
-    // What no task trains does not count.
-    if (p.name.starts_with("layer.router.shared")) {
-      counted.shared += p.trainable ? p.value.size() : 0;
-    } else {
-      counted.router += p.value.size();
-    }
-  }
-  CHECK(counted == V::parameters(10, 7));
-  // What trains at first is all of it, but for branches that are yet to be added, or are of other
-  // tasks, and routers whose stage is yet to come.
-  Index waiting = (V::capacity - V::branches) * V::rank * 7;
-  if (own_branches<V>) waiting = (V::capacity - 1) * V::rank * (10 + 7);
-  if (!V::Supervision::stages[0].router) waiting += V::parameters(10, 7).router;
-  CHECK(bench.parameters.trainable_count() - bench.x->value.size() ==
-        V::parameters(10, 7).total() - waiting);
+  check_counts<V>();
 }
 
 TEST_CASE_TEMPLATE("initialisation depends on the seed alone", V, Lora4, Moe, Hydra, Branch) {
@@ -118,38 +32,7 @@ TEST_CASE_TEMPLATE("initialisation depends on the seed alone", V, Lora4, Moe, Hy
 }
 
 TEST_CASE_TEMPLATE("only adapter parameters move, over six tasks", V, BRANCHLORA_ALL_VARIANTS) {
-  AdapterBench<V> bench;
-  bench.parameters.set_trainable(*bench.x, false);
-  AdamW<Double> optimiser(bench.parameters, with_decay);
-  for (Index task = 0; task < 6; ++task) {
-    CAPTURE(task);
-    bench.begin_task(task);
-    const Values before = values_of(bench);
-    for (Index stage = 0; stage < stages<V>; ++stage) {
-      bench.begin_stage(stage);
-      const Values start = values_of(bench);
-      const auto names = trainable_names(bench);
-      train(bench, optimiser, task);
-      for (auto& [name, value] : start) {
-        CAPTURE(name);
-        const bool moves = std::find(names.begin(), names.end(), name) != names.end();
-        if (name == "x") continue;
-        if (moves) CHECK(AdapterBench<V>::is_adapter(name));
-        if (!moves) CHECK(bench.value(name) == value);
-      }
-    }
-    // Every A (of the task) and the router of the task do move, and some B.
-    const Index branch = own_branches<V> ? task : 0;
-    CHECK_FALSE(bench.branch("lora_A", branch) ==
-                before.at(before.contains("layer.lora_A")
-                              ? "layer.lora_A"
-                              : "layer.lora_A." + std::to_string(branch)));
-    const std::string router =
-        V::per_task_router ? "layer.router." + std::to_string(task) : "layer.router";
-    // The first step moves no router yet: at B = 0 the gates have no gradient.
-    if (V::gate_rows > 0) CHECK_FALSE(bench.value(router) == before.at(router));
-    bench.layer().end_task();
-  }
+  check_what_moves<V>();
 }
 
 TEST_CASE_TEMPLATE("frozen branches and old routers keep their bits", V, Branch, BranchFrozenOnly,
@@ -330,35 +213,7 @@ TEST_CASE("tasks begin in order") {
 }
 
 TEST_CASE_TEMPLATE("a saved adapter goes on to the same bits", V, BRANCHLORA_ALL_VARIANTS) {
-  AdapterBench<V> whole;
-  AdamW<Double> optimiser(whole.parameters, with_decay);
-  const auto run = [](auto& bench, auto& adamw, Index first, Index last) {
-    for (Index task = first; task < last; ++task) {
-      bench.begin_task(task);
-      adamw.reset();
-      learn(bench, adamw, task);
-      bench.layer().end_task();
-    }
-  };
-  run(whole, optimiser, 0, 2);
-
-  AdapterBench<V> restored;
-  restored.layer().restore(whole.layer().state());
-  restored.tasks = whole.tasks;
-  for (auto& p : restored.parameters) assign(p.value, whole.value(p.name));
-  CHECK(restored.layer().state() == whole.layer().state());
-  CHECK(restored.output() == whole.output());
-  CHECK(trainable_names(restored) == trainable_names(whole));
-
-  // Two more tasks, in which branches run out.
-  AdamW<Double> second(restored.parameters, with_decay);
-  run(whole, optimiser, 2, 4);
-  run(restored, second, 2, 4);
-  CHECK(restored.layer().state() == whole.layer().state());
-  for (auto& p : whole.parameters) {
-    CAPTURE(p.name);
-    CHECK(restored.value(p.name) == to_dense(p.value));
-  }
+  check_save_and_restore<V>();
 }
 
 TEST_CASE("a state that is too short is refused") {

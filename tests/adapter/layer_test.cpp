@@ -2,77 +2,17 @@
 
 #include <doctest/doctest.h>
 
-#include "support/adapter_bench.hpp"
+#include "support/adapter_contract.hpp"
 
 using namespace branchlora;
 using namespace branchlora::test;
 
 TEST_CASE_TEMPLATE("forward is the equation, token by token", V, BRANCHLORA_ALL_VARIANTS) {
-  AdapterBench<V> bench;
-  bench.two_tasks();
-  const Dense expected = bench.naive_output();
-  // The adapter must matter, and sums of a few dozen products must agree.
-  CHECK(distance(expected, bench.base_output()) > 0.1);
-  CHECK(distance(bench.output(), expected) < 1e-13 * std::max(1.0, largest(expected)));
+  check_equation<V>();
 }
 
 TEST_CASE_TEMPLATE("gradients of every parameter and of x", V, BRANCHLORA_ALL_VARIANTS) {
-  AdapterBench<V> bench;
-  bench.two_tasks();
-  std::vector<double> loads;
-  if constexpr (V::gate_rows > 0) {
-    // A difference must not change the choice: it moves logits by about 1e-5.
-    for (const NaiveGate& gate : bench.naive_gates().second) REQUIRE(gate.gap > 1e-3);
-    loads = bench.naive_loads();
-  }
-  const Form form = form_of<V>(bench.hyper);
-  const Dense weights = random_dense(bench.sequences.tokens(), 7, 60);
-  // The factor of a chosen rank is 1, but has the gradient of its probability.
-  const auto straight_through = [&] {
-    std::vector<double> p;
-    for (const NaiveGate& g : bench.naive_gates().first) {
-      p.push_back(g.probabilities[static_cast<std::size_t>(g.chosen[0])]);
-    }
-    return p;
-  };
-  const auto start = form.prefix ? straight_through() : std::vector<double>();
-  const auto auxiliary = [&] {
-    AuxiliaryLosses losses;
-    if (form.balanced) losses.balance += bench.naive_balance(loads);
-    if constexpr (WeightBalance<typename V::Balance>) losses.balance += bench.naive_localised();
-    if constexpr (V::Supervision::enabled) {
-      if (V::Supervision::stages[0].router) losses.routing += bench.naive_routing();
-    }
-    if constexpr (requires { requires V::Router::contrastive; }) {
-      losses.contrast += bench.naive_contrast();
-    }
-    return losses;
-  };
-  const auto extra = [&] {
-    double sum = auxiliary().total();
-    if (form.prefix) {
-      const auto now = straight_through();
-      sum += bench.naive_added(weights, [&](Index t) {
-        return now[static_cast<std::size_t>(t)] - start[static_cast<std::size_t>(t)];
-      });
-    }
-    return sum;
-  };
-  // Biases would move between the backward pass and the differences.
-  bench.supervise = !form.biased;
-  check_gradients(
-      bench.parameters,
-      [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); }, extra);
-
-  // The values of the losses, where a batch asks for them.
-  AuxiliaryLosses found;
-  bench.losses = &found;
-  Tape<Double> tape(bench.backend);
-  bench.forward(tape);
-  const AuxiliaryLosses expected = auxiliary();
-  CHECK(found.balance == doctest::Approx(expected.balance).epsilon(1e-13));
-  CHECK(found.routing == doctest::Approx(expected.routing).epsilon(1e-13));
-  CHECK(found.contrast == doctest::Approx(expected.contrast).epsilon(1e-13));
+  check_all_gradients<V>();
 }
 
 TEST_CASE_TEMPLATE("gradients add up where a layer is used twice", V, Lora4, Hydra, MoeSparse,
@@ -265,16 +205,15 @@ TEST_CASE_TEMPLATE("decoding reuses the gates of the prefill", V, Branch, Branch
 
   // The equation for the new tokens, under the gates of their sequences.
   const auto gates = bench.naive_gates().second;
-  const Form form = form_of<V>(bench.hyper);
   for (Index s = 0; s < 3; ++s) {
     for (Index o = 0; o < decoded.cols; ++o) {
       double y = 0;
       const Dense w = bench.value("layer.weight");
       for (Index c = 0; c < bench.d_in; ++c) y += w(o, c) * next(s, c);
-      for (Index i = 0; i < form.capacity; ++i) {
-        const Dense a = bench.branch("lora_A", form.shared ? 0 : i);
+      for (Index i = 0; i < V::capacity; ++i) {
+        const Dense a = bench.branch("lora_A", V::Trunk::shared ? 0 : i);
         const Dense b = bench.branch("lora_B", i);
-        for (Index q = 0; q < form.rank; ++q) {
+        for (Index q = 0; q < V::rank; ++q) {
           double u = 0;
           for (Index c = 0; c < bench.d_in; ++c) u += a(q, c) * next(s, c);
           y += V::scale(bench.hyper) *

@@ -11,7 +11,7 @@
 #include "branchlora/adapter/variant/dora.hpp"
 #include "branchlora/adapter/variant/o_lora.hpp"
 #include "branchlora/optim/adamw.hpp"
-#include "support/adapter_bench.hpp"
+#include "support/adapter_contract.hpp"
 
 using namespace branchlora;
 using namespace branchlora::test;

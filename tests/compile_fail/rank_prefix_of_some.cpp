@@ -1,4 +1,4 @@
-// expect: gating::RankPrefix needs TopK equal to Branches: a prefix is chosen among all.
+// expect: The gating needs TopK equal to Branches: it finds by itself how many have weight.
 #include "branchlora/adapter/variant/more.hpp"
 
 using namespace branchlora;

@@ -14,89 +14,10 @@
 
 namespace branchlora::test {
 
-/// What a variant is, as plain values.
-struct Form {
-  Index rank, capacity, top_k;
-  bool shared, routed, per_task, first_token, mean_token, softmax_first, balanced;
-  double balance_weight;
-  bool of_task, mapped, bias, prefix, transformed;
-  bool sigmoid, biased, argmax;
-};
-
-template <class V>
-Form form_of(const Hyper& hyper) {
-  using G = typename V::Granularity;
-  return {V::rank, V::capacity, V::top_k, V::Trunk::shared, V::gate_rows > 0, V::per_task_router,
-          std::is_same_v<G, per::FirstToken>, std::is_same_v<G, per::MeanToken>,
-          std::is_same_v<typename V::Gating, gating::SoftmaxThenTopK>,
-          ProbabilityBalance<typename V::Balance>, hyper.balance_weight,
-          std::is_same_v<G, per::Task>, requires {requires V::Router::mapped;
-}
-, requires { requires V::Router::bias; }
-, std::is_same_v<typename V::Gating, gating::RankPrefix>, V::Transform::enabled,
-    std::is_same_v<typename V::Gating, gating::SigmoidRenormalised>,
-    BiasedGating<typename V::Gating>, std::is_same_v<typename V::Gating, gating::Argmax>
-};  // namespace branchlora::test
-}
-
 /// The gates of one token or sequence.
-struct NaiveGate {
+struct NaiveGate : GateReference {
   std::vector<double> probabilities;  ///< Softmax over all allowed branches.
-  std::vector<double> weights;        ///< Zero where not chosen.
-  std::vector<Index> chosen;
-  double gap = 1e9;  ///< Between the worst chosen and the best allowed branch left out.
 };
-
-/// The gates for scores of which those with `allowed(i)` count. `bias` is empty if there is none.
-inline NaiveGate naive_gate(const Form& form, const std::vector<double>& logits, BranchSet allowed,
-                            const std::vector<double>& bias = {}) {
-  const auto n = static_cast<std::size_t>(form.capacity);
-  std::vector<Index> order;
-  std::vector<double> scores;
-  for (Index i = 0; i < form.capacity; ++i) {
-    if ((allowed >> i & 1U) == 0) continue;
-    order.push_back(i);
-    scores.push_back(logits[static_cast<std::size_t>(i)]);
-  }
-  NaiveGate gate{std::vector<double>(n), std::vector<double>(n), {}};
-  scores = softmax(scores);
-  for (std::size_t k = 0; k < order.size(); ++k) {
-    gate.probabilities[static_cast<std::size_t>(order[k])] = scores[k];
-  }
-  // What the choice is made by.
-  const auto logit = [&](Index index) {
-    const auto i = static_cast<std::size_t>(index);
-    if (form.sigmoid) return 1 / (1 + std::exp(-logits[i])) + bias[i];
-    return form.biased ? gate.probabilities[i] + bias[i] : logits[i];
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](Index a, Index b) { return logit(a) > logit(b); });
-  if (form.prefix) {
-    if (order.size() > 1) gate.gap = logit(order[0]) - logit(order[1]);
-    for (Index j = 0; j <= order[0]; ++j) {
-      gate.weights[static_cast<std::size_t>(j)] =
-          std::pow(static_cast<double>(j + 1) / static_cast<double>(form.capacity), 2);
-    }
-    gate.chosen = {order[0]};
-    return gate;
-  }
-  if (std::ssize(order) > form.top_k) {
-    gate.gap = logit(order[static_cast<std::size_t>(form.top_k - 1)]) -
-               logit(order[static_cast<std::size_t>(form.top_k)]);
-    order.resize(static_cast<std::size_t>(form.top_k));
-  }
-  gate.chosen = order;
-  const auto value = [&](Index i) {
-    return form.biased ? logit(i) : gate.probabilities[static_cast<std::size_t>(i)];
-  };
-  double total = 0;
-  for (const Index i : order) total += value(i);
-  for (const Index i : order) {
-    gate.weights[static_cast<std::size_t>(i)] = value(i) / (form.softmax_first ? 1.0 : total);
-  }
-  if (form.argmax) gate.weights[static_cast<std::size_t>(order[0])] = 1;
-  return gate;
-}
 
 /// An adapted linear of `V` called "layer" on a batch of sequences. `x` is a parameter of its own,
 /// so that its gradient can be checked as well.
@@ -200,90 +121,93 @@ class AdapterBench {
     return value(parameters.find(whole) != nullptr ? whole : whole + "." + std::to_string(i));
   }
 
-  /// The scores of branches that a task has, whatever the input.
-  std::vector<double> naive_task_scores(Index task) {
-    const Form form = form_of<V>(hyper);
-    const Dense e = value("layer.router." + std::to_string(task));
-    std::vector<double> scores(static_cast<std::size_t>(form.capacity));
-    for (Index i = 0; i < form.capacity; ++i) {
-      double score = form.mapped ? 0 : e(0, i);
-      for (Index c = 0; form.mapped && c < e.cols; ++c) {
-        score += value("layer.router.shared")(i, c) * e(0, c);
-      }
-      if (form.bias) score += value("layer.router.shared.bias")(0, i);
-      scores[static_cast<std::size_t>(i)] = score / hyper.temperature;
+  /// What the router of a token, or of its sequence, is given.
+  UnitReference unit_of(Index token) {
+    using G = typename V::Granularity;
+    const auto s = static_cast<std::size_t>(sequence_of(token));
+    const Index first = G::per_sequence ? sequences.offsets[s] : token;
+    Index count = 1;
+    if constexpr (requires { G::tokens(Index{1}); }) {
+      count = G::tokens(sequences.offsets[s + 1] - first);
     }
+    UnitReference unit;
+    unit.task = V::per_task_router ? tasks[s] : 0;
+    unit.scores = scores_of<typename V::Gating>(V::capacity);
+    unit.biases = V::gate_biases;
+    for (Index c = 0; c < d_in; ++c) {
+      double sum = 0;
+      for (Index t = first; t < first + count; ++t) sum += static_cast<double>(x->value(t, c));
+      unit.input.push_back(sum / static_cast<double>(count));
+    }
+    unit.parameter = [this](const std::string& name_) {
+      const Dense m = value("layer" + name_);
+      std::vector<std::vector<double>> rows;
+      for (Index r = 0; r < m.rows; ++r) {
+        rows.emplace_back();
+        for (Index c = 0; c < m.cols; ++c) rows.back().push_back(m(r, c));
+      }
+      return rows;
+    };
+    return unit;
+  }
+
+  /// The scores of a token, or of its sequence, divided by the temperature.
+  std::vector<double> naive_scores(Index token) {
+    auto scores = V::Router::reference(unit_of(token));
+    for (double& score : scores) score /= hyper.temperature;
     return scores;
+  }
+
+  /// The gates of a token, or of its sequence.
+  NaiveGate naive_gate(Index token) {
+    static_assert(ReferencedGating<typename V::Gating>,
+                  "A gating needs a static reference(scores, allowed, k, bias) to be tested: "
+                  "ReferencedGating in adapter/gate/reference.hpp.");
+    static_assert(ReferencedRouter<typename V::Router>,
+                  "A router needs a static reference(unit) to be tested: ReferencedRouter in "
+                  "adapter/gate/reference.hpp.");
+    const UnitReference unit = unit_of(token);
+    const BranchSet allowed = layer().allowed(unit.task);
+    const auto scores = naive_scores(token);
+    NaiveGate gate{V::Gating::reference(scores, allowed, V::top_k, bias()),
+                   reference::softmax(scores, allowed, static_cast<std::size_t>(V::capacity))};
+    if (task_known()) {
+      gate.weights.assign(static_cast<std::size_t>(V::capacity), 0.0);
+      gate.weights[static_cast<std::size_t>(task_of(token))] = 1;
+      gate.gap = std::numeric_limits<double>::infinity();
+    }
+    return gate;
   }
 
   /// The gates of each token (first) and of each gate vector (second).
   std::pair<std::vector<NaiveGate>, std::vector<NaiveGate>> naive_gates() {
-    const Form form = form_of<V>(hyper);
-    std::vector<NaiveGate> tokens, units;
-    const Dense xs = to_dense(x->value);
-    for (Index s = 0; s < sequences.count(); ++s) {
-      const Index first = sequences.offsets[static_cast<std::size_t>(s)];
-      const Index last = sequences.offsets[static_cast<std::size_t>(s) + 1];
-      const Index task = form.per_task ? tasks[static_cast<std::size_t>(s)] : 0;
-      if (form.of_task) {
-        units.push_back(naive_gate(form, naive_task_scores(task), layer().allowed(task)));
-        tokens.insert(tokens.end(), static_cast<std::size_t>(last - first), units.back());
-        continue;
-      }
-      const Dense router =
-          value(form.per_task ? "layer.router." + std::to_string(task) : "layer.router");
-      for (Index t = first; t < last; ++t) {
-        const bool per_token = !form.first_token && !form.mean_token;
-        std::vector<double> logits;
-        for (Index i = 0; i < form.capacity; ++i) {
-          double score = 0;
-          for (Index c = 0; c < d_in; ++c) {
-            double input = xs(t, c);
-            if (form.first_token) input = xs(first, c);
-            if (form.mean_token) {
-              input = 0;
-              for (Index r = first; r < last; ++r) {
-                input += xs(r, c) / static_cast<double>(last - first);
-              }
-            }
-            score += router(i, c) * input;
-          }
-          logits.push_back(score / hyper.temperature);
-        }
-        tokens.push_back(naive_gate(form, logits, layer().allowed(task), bias()));
-        if (task_known()) {
-          const Index label = tasks[static_cast<std::size_t>(s)];
-          tokens.back().weights.assign(static_cast<std::size_t>(form.capacity), 0.0);
-          tokens.back().weights[static_cast<std::size_t>(label)] = 1;
-          tokens.back().gap = 1e9;
-        }
-        if (per_token || t == first) units.push_back(tokens.back());
-      }
+    std::vector<NaiveGate> each, units;
+    for (Index t = 0; t < sequences.tokens(); ++t) {
+      const bool begins = sequences.offsets[static_cast<std::size_t>(sequence_of(t))] == t;
+      const bool own = begins || !V::Granularity::per_sequence;
+      each.push_back(own ? naive_gate(t) : each.back());
+      if (own) units.push_back(each.back());
     }
-    return {tokens, units};
+    return {each, units};
   }
 
   /// y = W x + s sum over the chosen i of g_i B_i A_i x, token by token.
   Dense naive_output() {
-    const Form form = form_of<V>(hyper);
     Dense y = base_output();
     const Dense xs = to_dense(x->value);
-    const auto gates = form.routed ? naive_gates().first : std::vector<NaiveGate>();
+    const auto gates = naive_gates().first;
     for (Index t = 0; t < y.rows; ++t) {
-      for (Index i = 0; i < form.capacity; ++i) {
-        double g = 1;
-        if (form.routed) {
-          g = gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(i)];
-        }
+      for (Index i = 0; i < V::capacity; ++i) {
+        const double g = gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(i)];
         if (g == 0) continue;
-        Dense a = branch("lora_A", form.shared ? 0 : i);
+        Dense a = branch("lora_A", V::Trunk::shared ? 0 : i);
         const Dense b = branch("lora_B", i);
-        if (form.transformed) {
+        if (V::Transform::enabled) {
           const Dense lambda = value("layer.lora_Lambda." + std::to_string(task_of(t)));
           const Dense turned = dense(a.cols, a.rows, [&](Index c, Index q) { return a(q, c); });
           a = times_transposed(lambda, turned);
         }
-        for (Index q = 0; q < form.rank; ++q) {
+        for (Index q = 0; q < V::rank; ++q) {
           double u = 0;
           for (Index c = 0; c < d_in; ++c) u += a(q, c) * xs(t, c);
           for (Index o = 0; o < y.cols; ++o) y(t, o) += V::scale(hyper) * g * b(q, o) * u;
@@ -396,7 +320,7 @@ class AdapterBench {
       for (const Index i : gate.chosen) loads[static_cast<std::size_t>(i)] += 1;
       choices += static_cast<double>(gate.chosen.size());
     }
-    for (double& load : loads) load /= choices;
+    for (double& load : loads) load /= std::max(1.0, choices);
     return loads;
   }
 
@@ -426,19 +350,6 @@ class AdapterBench {
   AuxiliaryLosses* losses = nullptr;
   Index stage = 0;
 };
-
-/// A new adapter of `V` changes no bit of the base's output, and not because anything but B is zero.
-template <class V>
-void check_new_adapter_changes_nothing() {
-  AdapterBench<V> bench;
-  bench.begin_task(0);
-  Tape<eigen::Backend<double>> tape(bench.backend);
-  const Dense base = to_dense(bench.linear.base()(tape, tape.parameter(*bench.x)).value());
-  CHECK(bench.output() == base);
-  for (auto& p : bench.parameters) {
-    if (!p.name.starts_with("layer.lora_B")) CHECK(largest(to_dense(p.value)) > 0);
-  }
-}
 
 /// The output and all gradients of one step on `threads` threads, after `prepare(bench)`. There are
 /// more tokens than any unit of work: 1024 elements, blocks of 48 tokens, 256 columns.

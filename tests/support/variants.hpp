@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/adapter/variant/adamole.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/icm_lora.hpp"
@@ -64,13 +65,20 @@ using MeteoDense = MeteoRa<2, 6, 6>;
 using Moa6 = Moa<3, 6>;
 using MoaLinear = Moa6::with<router::Linear<per::MeanToken>>;
 
+using MoeTopP = Moe::with<gating::TopP<60>, balance::Switch>;
+using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
+using AdaMole4 = AdaMole<3, 4>;
+// Of sequences, with a router a task, and a threshold that may be above all branches.
+using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToken>>,
+                                    gating::Threshold<190>, router_start::Copied>;
+
 #define BRANCHLORA_ALL_VARIANTS                                                                    \
   Lora4, RsLora4, Icm4, Moe, Hydra, Branch, MoeShared, MoeSparse, MoeSharedSparse,                 \
       MoeSoftmaxFirst, MoeFirstToken, HydraMeanToken, BranchToken, BranchMeanToken,                \
       BranchSeparate, MoeBalanced, HydraBalanced, BranchBalanced, BranchFrozenOnly, BranchGrow,    \
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
-      Moa6, MoaLinear
+      Moa6, MoaLinear, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks
 
 }  // namespace branchlora::test
 
@@ -112,3 +120,7 @@ TYPE_TO_STRING(branchlora::test::Meteo);
 TYPE_TO_STRING(branchlora::test::MeteoDense);
 TYPE_TO_STRING(branchlora::test::Moa6);
 TYPE_TO_STRING(branchlora::test::MoaLinear);
+TYPE_TO_STRING(branchlora::test::MoeTopP);
+TYPE_TO_STRING(branchlora::test::BranchTopP);
+TYPE_TO_STRING(branchlora::test::AdaMole4);
+TYPE_TO_STRING(branchlora::test::AdaMoleTasks);

@@ -98,15 +98,22 @@ struct Adapter {
   static constexpr int a_rows = Trunk::rows(rank, capacity);
   /// Columns of all B's, of `d_out` rows each (rows as they are stored, transposed).
   static constexpr int b_rows = rank * capacity;
-  /// Rows of one router, of `d_in` columns each; 0 without a router.
-  static constexpr int gate_rows = Router::rows(capacity);
+  /// Whether gates depend on neither input nor task, nor on scores.
+  static constexpr bool constant_gates = requires { requires Router::constant; };
+  /// Rows of one router, of `d_in` columns each, one a score; 0 without a router.
+  static constexpr int gate_rows = Router::rows(scores_of<Gating>(capacity));
+  /// Trained biases of one router, of its last scores.
+  static constexpr int gate_biases = gate_rows > 0 ? biased_scores_of<Gating>() : 0;
 
   static_assert(capacity <= max_branches,
                 "An Adapter can have at most 64 branches, those that may be added included.");
   static_assert(top_k <= branches,
                 "TopK exceeds Branches: a gate cannot choose more branches than there are.");
-  static_assert(branches == 1 || gate_rows > 0,
+  static_assert(branches == 1 || gate_rows > 0 || constant_gates,
                 "More than one branch needs a router: router::None gives them no weights.");
+  static_assert(!constant_gates ||
+                    (dense && !Balance::enabled && std::same_as<Gating, gating::TopKThenSoftmax>),
+                "Constant gates need TopK equal to Branches, and neither gating nor balance.");
   static_assert(per_task_router || !Selector::selects,
                 "A selector needs per-task routers: without them there is nothing to select.");
   static_assert(!per_task_router || Selector::selects,
@@ -122,8 +129,10 @@ struct Adapter {
   static_assert(
       Freezing::count > 0 || Exhausted::extra == 0,
       "exhausted::Grow needs a freezing policy: with freezing::Never no branch runs out.");
-  static_assert(!Balance::enabled || WeightBalance<Balance> || top_k < branches,
-                "A balance loss needs TopK below Branches: dense gates load all branches alike.");
+  static_assert(
+      !Balance::enabled || WeightBalance<Balance> || top_k < branches ||
+          requires { Gating::sparse_by_value; },
+      "A balance loss needs TopK below Branches: dense gates load all branches alike.");
   static_assert(!Balance::enabled || !std::same_as<Granularity, per::Task>,
                 "A balance loss needs a router that reads its input: tasks need no balance.");
   static_assert(!Transform::enabled || (Trunk::shared && per_task_router),
@@ -144,7 +153,9 @@ struct Adapter {
       "router::PerBlock needs gating::Argmax: gates that are shared send no gradient back.");
   static_assert(
       dense || !requires { Gating::needs_dense; },
-      "gating::RankPrefix needs TopK equal to Branches: a prefix is chosen among all.");
+      "The gating needs TopK equal to Branches: it finds by itself how many have weight.");
+  static_assert(!std::same_as<Granularity, per::Task> || gate_rows == Router::rows(capacity),
+                "A gating of more scores than branches needs a router that reads its input.");
 
   /// The factor s.
   static constexpr double scale(const Hyper& hyper) {

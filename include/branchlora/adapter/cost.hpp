@@ -16,15 +16,17 @@ concept Costed = requires {
   { V::a_rows } -> std::convertible_to<int>;
   { V::b_rows } -> std::convertible_to<int>;
   { V::gate_rows } -> std::convertible_to<int>;
+  { V::gate_biases } -> std::convertible_to<int>;
   { V::Trunk::rows(1, 1) } -> std::same_as<int>;
   { V::Granularity::per_sequence } -> std::convertible_to<bool>;
 };
 
 /// Trainable parameters, the router on its own line.
 struct Parameters {
-  std::int64_t a = 0;          ///< All A's: a_rows x d_in.
-  std::int64_t b = 0;          ///< All B's: d_out x b_rows.
-  std::int64_t router = 0;     ///< One router: gate_rows x d_in. Per-task routers add one a task.
+  std::int64_t a = 0;  ///< All A's: a_rows x d_in.
+  std::int64_t b = 0;  ///< All B's: d_out x b_rows.
+  /// One router: gate_rows x d_in, and gate_biases. Per-task routers add one a task.
+  std::int64_t router = 0;
   std::int64_t magnitude = 0;  ///< DoRA's m: d_out.
   std::int64_t shared = 0;     ///< What the routers of all tasks have in common.
   std::int64_t transform = 0;  ///< One task's matrix in the trunk; each task adds one, as a router.
@@ -104,7 +106,7 @@ concept Priced = requires(std::int64_t n) {
 /// Trainable parameters of `V` beside a linear of `d_in` inputs and `d_out` outputs.
 template <Costed V>
 constexpr Parameters parameters(std::int64_t d_in, std::int64_t d_out) {
-  Parameters p{V::a_rows * d_in, V::b_rows * d_out, V::gate_rows * d_in};
+  Parameters p{V::a_rows * d_in, V::b_rows * d_out, V::gate_rows * d_in + V::gate_biases};
   if constexpr (requires { V::Router::width(1, d_in); }) {
     p.router = V::Router::width(V::gate_rows, d_in);
     if (V::Router::mapped && !V::Router::drawn) {

@@ -100,12 +100,14 @@ class AdapterLayer final : public AnyAdapter<B> {
     begin_stage(0);
   }
 
-  /// W += s B^T A: what the adapter does, added to the weight that it stands beside. Throws `Error`
-  /// if the variant has a router, because a gate depends on the input.
+  /// W += s B^T A, or the mean of that under constant gates: what the adapter does, added to the
+  /// weight that it stands beside. Throws `Error` if a gate depends on the input or the task.
   void merge_into(MatrixView<T> weight) const override {
     if constexpr (of_task) {
       fail("{}: an adapter whose gates depend on the task is merged for one task; found {}", name_,
            V::describe());
+    } else if constexpr (V::constant_gates) {
+      merge_layer_of_task(engine_, weight, 0);
     } else if constexpr (routed) {
       fail(
           "{}: only an adapter without a router can be merged, since a gate depends on the input; "

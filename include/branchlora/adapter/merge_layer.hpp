@@ -20,7 +20,7 @@ void merge_layer(const LayerPass<B, V>& layer, MatrixView<typename B::Scalar> we
 }
 
 /// W += s B^T M A, with M what the gates and the matrix of `task` make of u, for a variant whose
-/// gates know the task alone. Throws `Error` if the task has not begun.
+/// gates know the task alone, or nothing. Throws `Error` if the task has not begun.
 template <Backend B, class V>
 void merge_layer_of_task(const LayerPass<B, V>& layer, MatrixView<typename B::Scalar> weight,
                          Index task) {

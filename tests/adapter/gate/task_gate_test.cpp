@@ -105,7 +105,7 @@ TEST_CASE("MoRE as released: the rank is drawn once, and nothing moves it") {
   // It is the best of the random start.
   AdapterBench<MoreReleased5> fresh;
   fresh.begin_task(0);
-  const auto scores = fresh.naive_task_scores(0);
+  const auto scores = fresh.naive_scores(0);
   CHECK(std::max_element(scores.begin(), scores.end()) - scores.begin() ==
         std::countr_zero(fresh.layer().allowed(0)));
 }

@@ -176,6 +176,7 @@ class GateLayer {
       scores_.backward(tape, x, g, d);
       losses_.to_embeddings(tape, g, scores_.routers(), x);
     }
+    if constexpr (V::gate_biases > 0) scores_.sum_biases(tape, g, d.logits);
   }
 
  private:

@@ -17,7 +17,7 @@ namespace branchlora {
 
 /// One router a task, if `per_task`, or one for all. Each has a parameter and a set of branches
 /// that it may choose. `make(task)` below adds the parameter of a new task's router, started and
-/// trainable.
+/// trainable, and returns it, or a `Router` of which all but the set is used.
 template <Backend B>
 class Routers {
  public:
@@ -25,6 +25,9 @@ class Routers {
   struct Router {
     Parameter<T>* weight;
     BranchSet allowed;
+    Parameter<T>* bias = nullptr;  ///< Of the last scores, where they have any; trained like R.
+
+    const T* bias_data() const { return bias == nullptr ? nullptr : bias->value.data; }
   };
 
   Routers(ParameterSet<B>& parameters, std::string name, bool per_task, int branches)
@@ -34,14 +37,14 @@ class Routers {
         branches_(branches) {}
 
   /// Adds a router, which may choose among `allowed`.
-  void add(Parameter<T>& weight, BranchSet allowed) { routers_.push_back({&weight, allowed}); }
+  void add(Router router) { routers_.push_back(router); }
 
   /// Lets the router of `task` (a new one, where routers are per task) choose among `allowed`.
   template <class Make>
   void begin_task(Index task, BranchSet allowed, Make make) {
     if (per_task_) {
       expect(task == count(), "{}: expected task {} to begin, found {}", name_, count(), task);
-      add(make(task), allowed);
+      add(made(make(task), allowed));
     } else {
       routers_.front().allowed = allowed;
     }
@@ -49,7 +52,10 @@ class Routers {
 
   /// Trains all routers, or freezes them.
   void train(bool on) {
-    for (Router& r : routers_) parameters_->set_trainable(*r.weight, on);
+    for (Router& r : routers_) {
+      parameters_->set_trainable(*r.weight, on);
+      if (r.bias != nullptr) parameters_->set_trainable(*r.bias, on);
+    }
   }
 
   /// Freezes the routers of tasks that have ended; the one of all tasks trains on.
@@ -103,13 +109,19 @@ class Routers {
     expect(per_task_ || s.size() == 1, "{}: expected one saved router, found {}", name_, s.size());
     for (std::size_t i = 0; i < s.size(); ++i) {
       expect_saved_branches(s[i], branches_, name_);
-      if (i == routers_.size()) add(make(static_cast<Index>(i)), s[i]);
+      if (i == routers_.size()) add(made(make(static_cast<Index>(i)), s[i]));
       routers_[i].allowed = s[i];
     }
     end_task();
   }
 
  private:
+  static Router made(Parameter<T>& weight, BranchSet allowed) { return {&weight, allowed}; }
+  static Router made(Router router, BranchSet allowed) {
+    router.allowed = allowed;
+    return router;
+  }
+
   ParameterSet<B>* parameters_;
   std::string name_;
   bool per_task_;

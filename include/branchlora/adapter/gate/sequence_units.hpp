@@ -24,7 +24,7 @@ struct SequenceUnits {
     const Weigh<V, T> weigh{g, temperature};
     tape.backend().for_rows(g.weights.rows, [=] BRANCHLORA_BODY(auto team, Index s) {
       score(team, s);
-      team.loop(1, [=](Index) { weigh(s, score.routers[s].allowed); });
+      team.loop(1, [=](Index) { weigh(s, score.routers[s].allowed, score.routers[s].bias); });
       const Pass& gates = weigh.g;
       const Index first = gates.offsets[s];
       team.loop(gates.offsets[s + 1] - first, [=](Index i) {

@@ -43,7 +43,7 @@ struct TokenUnits {
                       Index count, Mix mix) {
     for_unit_runs<V>(scores.routers(), g, first, count, [&](const auto& r, Index begin, Index n) {
       scores.score(backend, g, r, begin, n);
-      backend.for_each(n, Forward<Mix>{{g, temperature}, mix, begin, r.allowed});
+      backend.for_each(n, Forward<Mix>{{g, temperature}, mix, begin, r.allowed, r.bias_data()});
     });
   }
 
@@ -67,9 +67,10 @@ struct TokenUnits {
     Mix mix;
     Index first;
     BranchSet allowed;
+    const T* biases;
 
     BRANCHLORA_HD void operator()(Index i) const {
-      weigh(first + i, allowed);
+      weigh(first + i, allowed, biases);
       mix(weigh.g, first + i);
     }
   };

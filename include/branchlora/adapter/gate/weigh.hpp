@@ -15,10 +15,14 @@ struct Weigh {
   GatePass<T, V::top_k> g;
   T temperature;
 
-  BRANCHLORA_HD void operator()(Index unit, BranchSet allowed) const {
+  /// `biases` are those of the last scores, where V has any.
+  BRANCHLORA_HD void operator()(Index unit, BranchSet allowed, const T* biases) const {
     T* logits = g.logits.row(unit);
     T* weights = g.weights.row(unit);
     std::int32_t* chosen = g.unit_chosen + unit * V::top_k;
+    for (Index b = 0; b < V::gate_biases; ++b) {
+      logits[V::gate_rows - V::gate_biases + b] += biases[b];
+    }
     for (Index b = 0; b < V::gate_rows; ++b) logits[b] /= temperature;
     if (g.task_known) {
       gating::only<V::capacity, V::top_k>(g.labels[unit], weights, chosen);

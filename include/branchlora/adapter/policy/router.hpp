@@ -4,6 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <string>
+#include <vector>
+
+#include "branchlora/adapter/gate/reference.hpp"
 #include "branchlora/adapter/policy/branches.hpp"
 #include "branchlora/adapter/policy/granularity.hpp"
 #include "branchlora/core/backend.hpp"
@@ -60,9 +64,12 @@ struct Router {
 };
 }  // namespace category
 
-/// Asks for `rows(branches)`, the rows of the router's weight beside A (0: no router); `per_task`,
+/// Asks for `rows(scores)`, the rows of the router's weight beside A (0: no router), given how many
+/// scores the gating asks for, one a branch unless it says otherwise; `per_task`,
 /// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
-/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/).
+/// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/). `constant` says that
+/// the gates depend on neither input nor task: then they can be merged into a weight. The tests ask
+/// for a `reference` beside them (`ReferencedRouter`).
 template <class P>
 concept RouterPolicy = PolicyOf<P, category::Router> && category::Router::accepts<P>;
 
@@ -77,12 +84,14 @@ struct None {
   static constexpr bool per_task = false;
   static constexpr std::string_view name() { return "router::None"; }
   static constexpr int rows(int /*branches*/) { return 0; }
+  static std::vector<double> reference(const UnitReference& /*unit*/) { return {0.0}; }
   bool operator==(const None&) const = default;
 };
 
-/// Scores are R x, with R of shape branches x d_in and no bias; x is the layer's input (after
-/// dropout) or, for one gate vector a sequence, what `Granularity_` makes of it. R starts as
-/// U(+-1/sqrt(d_in)).
+/// Scores are R x, with R of shape branches x d_in and no bias (or as many rows as the gating asks
+/// for, and a trained bias of the last of them if it wants one, from U(+-1/sqrt(d_in)) too); x is
+/// the layer's input (after dropout) or, for one gate vector a sequence, what `Granularity_` makes
+/// of it. R starts as U(+-1/sqrt(d_in)).
 ///
 /// The code of CoIN's MoELoRA and of HydraLoRA has the router read x before dropout, that of SMoRA
 /// after it. Here all read what A reads, so that R and A can be one matrix and one product; without
@@ -95,7 +104,14 @@ struct Linear {
   using Gate = GateLayer<B, V, LinearScores<B, V, false>>;
   static constexpr bool per_task = false;
   static std::string name() { return fmt::format("router::Linear<{}>", Granularity::name()); }
-  static constexpr int rows(int branches) { return branches; }
+  static constexpr int rows(int scores) { return scores; }
+  static std::vector<double> reference(const UnitReference& unit) {
+    auto scores = reference::times(unit.parameter(unit.router), unit.input);
+    if (unit.biases == 0) return scores;
+    const auto b = unit.parameter(unit.router + ".bias").front();
+    for (std::size_t i = 0; i < b.size(); ++i) scores[scores.size() - b.size() + i] += b[i];
+    return scores;
+  }
   bool operator==(const Linear&) const = default;
 };
 
@@ -124,7 +140,11 @@ struct PerTask {
   using Gate = typename Inner::template Gate<B, V>;
   static constexpr bool per_task = true;
   static std::string name() { return fmt::format("router::PerTask<{}>", Inner::name()); }
-  static constexpr int rows(int branches) { return Inner::rows(branches); }
+  static constexpr int rows(int scores) { return Inner::rows(scores); }
+  static std::vector<double> reference(UnitReference unit) {
+    unit.router += "." + std::to_string(unit.task);
+    return Inner::reference(unit);
+  }
   bool operator==(const PerTask&) const = default;
 };
 

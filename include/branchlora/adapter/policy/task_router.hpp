@@ -6,6 +6,8 @@
 
 #include <cmath>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "branchlora/adapter/policy/router.hpp"
 #include "branchlora/core/random.hpp"
@@ -104,6 +106,13 @@ struct OfTask {
   static constexpr bool drawn = false;
   static constexpr bool per_model = false;
   static constexpr int rows(int branches) { return branches; }
+  /// What the task trains for itself.
+  static std::vector<double> own(const UnitReference& unit) {
+    return unit.parameter(".router." + std::to_string(unit.task)).front();
+  }
+  static std::vector<double> reference(const UnitReference& unit) {
+    return reference::times(unit.parameter(".router.shared"), own(unit));
+  }
   bool operator==(const OfTask&) const = default;
 };
 
@@ -117,6 +126,7 @@ struct TaskWeights : OfTask {
     const double bound = 1.0 / std::sqrt(branches);
     return random.uniform(i, -bound, bound);
   }
+  static std::vector<double> reference(const UnitReference& unit) { return own(unit); }
   bool operator==(const TaskWeights&) const = default;
 };
 
@@ -148,6 +158,12 @@ struct ContrastiveEmbedding : OfTask {
   static constexpr std::int64_t width(int /*branches*/, std::int64_t d_in) { return d_in; }
   static double start(const Random& random, std::uint64_t i, int /*branches*/) {
     return 0.01 * random.normal(i);
+  }
+  static std::vector<double> reference(const UnitReference& unit) {
+    auto scores = OfTask::reference(unit);
+    const auto b = unit.parameter(".router.shared.bias").front();
+    for (std::size_t i = 0; i < scores.size(); ++i) scores[i] += b[i];
+    return scores;
   }
   bool operator==(const ContrastiveEmbedding&) const = default;
 };

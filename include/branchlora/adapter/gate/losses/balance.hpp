@@ -18,7 +18,7 @@ namespace branchlora::gate {
 /// probability of each of N branches, in backend memory: f_b is branch b's share of the choices,
 /// `chosen`, units x K, and P_b the mean of its probability over the units. Where fewer than K
 /// branches are allowed, others fill the choice; with the units' `weights`, units x N, which are
-/// zero for those, they do not count.
+/// zero for those, they do not count. If nobody chose any, all loads are zero.
 template <class Balance, Index N, Index K, Backend B>
 const typename B::Scalar* balance_slopes(Tape<B>& tape, const std::int32_t* chosen, Index units,
                                          double weight,
@@ -34,7 +34,7 @@ const typename B::Scalar* balance_slopes(Tape<B>& tape, const std::int32_t* chos
       sums.data, false);
   std::array<T, static_cast<std::size_t>(N)> loads;
   tape.backend().download(loads.data(), sums.data, sizeof(loads));
-  const double choices = std::accumulate(loads.begin(), loads.end(), 0.0);
+  const double choices = std::max(1.0, std::accumulate(loads.begin(), loads.end(), 0.0));
   std::array<T, static_cast<std::size_t>(N)> slopes{};
   std::ranges::transform(loads, slopes.begin(), [&](T load) {
     return static_cast<T>(static_cast<double>(tape.loss_scale()) * weight *

@@ -20,6 +20,7 @@ namespace branchlora {
 ///
 ///     scores = R x        R of V::gate_rows x d_in; x a token, or what stands for a sequence
 ///
+/// and a bias of the last V::gate_biases scores, `<layer>.router.bias`, which `Weigh` adds;
 /// with one R for all tasks, `<layer>.router`, or one a task, `<layer>.router.<t>`. R starts as
 /// U(+-1/sqrt(d_in)), as the initialisation says, or as a copy of the R before.
 ///
@@ -53,14 +54,14 @@ class LinearScores {
   /// Takes `weight`, V::gate_rows x d_in, as the R of all tasks, and starts it.
   void adopt(Parameter<T>& weight) {
     start(weight);
-    routers_.add(weight, first_branches(V::branches));
+    routers_.add({&weight, first_branches(V::branches), bias_of(name_ + ".router")});
   }
 
   void begin_task(Index task, BranchSet allowed) {
-    routers_.begin_task(task, allowed, [this](Index t) -> Parameter<T>& { return make(t); });
+    routers_.begin_task(task, allowed, [this](Index t) { return make(t); });
   }
   void restore(std::span<const std::uint64_t> state) {
-    routers_.restore(state, [this](Index t) -> Parameter<T>& { return make(t); });
+    routers_.restore(state, [this](Index t) { return make(t); });
   }
   Routers<B>& routers() { return routers_; }
   const Routers<B>& routers() const { return routers_; }
@@ -112,14 +113,44 @@ class LinearScores {
     if (!g.silent) sequences::backward(tape, routers_, g, x, d.logits);
   }
 
+  /// Adds the sum over units of the last scores' gradients to that of their biases, when all are
+  /// there.
+  void sum_biases(Tape<B>& tape, const Pass& g, MatrixView<const T> dlogits) const {
+    constexpr Index n = V::gate_biases;
+    gate::for_unit_runs<V>(
+        routers_, g, 0, dlogits.rows, [&](const Router& router, Index first, Index count) {
+          if (!router.bias->trainable) return;
+          const auto db = router.bias->sink();
+          const auto rows = dlogits.middle_rows(first, count).middle_cols(V::gate_rows - n, n);
+          tape.backend().reduce_columns(
+              count, n, [=] BRANCHLORA_BODY(Index i, Index c) { return rows(i, c); }, db.view.data,
+              db.add);
+        });
+  }
+
  private:
   using tokens = gate::LinearOfTokens<B, V>;
   using sequences = gate::LinearOfSequences<B, V>;
 
-  Parameter<T>& make(Index task) {
-    auto& weight = parameters_->add(name_ + ".router." + std::to_string(task), V::gate_rows, d_in_);
+  Router make(Index task) {
+    const std::string name = name_ + ".router." + std::to_string(task);
+    auto& weight = parameters_->add(name, V::gate_rows, d_in_);
     start(weight);
-    return weight;
+    return {&weight, 0, bias_of(name)};
+  }
+
+  /// The trained bias of the router `name`, if V has any.
+  Parameter<T>* bias_of(const std::string& name) {
+    if constexpr (V::gate_biases > 0) {
+      auto& bias = parameters_->add(name + ".bias", 1, V::gate_biases);
+      nn::fill_uniform(*parameters_, bias, random_, 1.0 / std::sqrt(static_cast<double>(d_in_)));
+      if (V::RouterStart::copies && routers_.count() > 0) {
+        parameters_->backend().copy(routers_.of(routers_.count() - 1).bias->value, bias.value);
+      }
+      parameters_->set_trainable(bias, true);
+      return &bias;
+    }
+    return nullptr;
   }
 
   void start(Parameter<T>& weight) {

@@ -17,6 +17,7 @@ template <class T>
 struct RouterOfSequence {
   const T* weight;
   BranchSet allowed;
+  const T* bias;  ///< Of its last scores, or null.
 };
 
 /// The router of each sequence of a batch.
@@ -27,7 +28,7 @@ const RouterOfSequence<T>* routers_of_sequences(Tape<B>& tape, const Routers<B>&
   host.clear();
   routers.for_runs(*g.sequences, g.tasks, [&](const auto& router, Index, Index count) {
     host.insert(host.end(), static_cast<std::size_t>(count),
-                RouterOfSequence<T>{router.weight->value.data, router.allowed});
+                RouterOfSequence<T>{router.weight->value.data, router.allowed, router.bias_data()});
   });
   return tape.upload(std::span<const RouterOfSequence<T>>(host));
 }

@@ -1,0 +1,270 @@
+/// @file
+/// What every variant keeps, whatever its policies, as checks of one type each: for the variants of
+/// the library, and for policies that a test brings itself.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "branchlora/optim/adamw.hpp"
+#include "support/adapter_bench.hpp"
+
+namespace branchlora::test {
+
+using Values = std::map<std::string, Dense>;
+
+template <class V>
+constexpr Index stages = std::ssize(V::Supervision::stages);
+
+/// Whether each task trains a branch of its own.
+template <class V>
+constexpr bool own_branches = requires {
+  V::Freezing::own_branch;
+};
+
+template <class Bench>
+Values values_of(Bench& bench) {
+  Values values;
+  for (auto& p : bench.parameters) values[p.name] = to_dense(p.value);
+  return values;
+}
+
+/// A few steps of AdamW with momentum, weight decay and clipping towards random targets, as task
+/// `task`. Observes the gates.
+template <class Bench, class Optimiser>
+void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
+  std::fill(bench.tasks.begin(), bench.tasks.end(), static_cast<std::int32_t>(task));
+  Tape<Double> tape(bench.backend);
+  for (int step = 0; step < steps; ++step) {
+    tape.reset();
+    assign(bench.x->value, random_dense(bench.x->value.rows, bench.x->value.cols,
+                                        static_cast<std::uint64_t>(500 + 10 * task + step)));
+    Routing routing = bench.routing();
+    routing.observe = true;
+    routing.supervise = true;
+    const auto y = bench.linear(tape, tape.parameter(*bench.x), routing);
+    const auto loss =
+        weighted_sum(tape, op::gelu(tape, y),
+                     random_dense(y.rows(), y.cols(), static_cast<std::uint64_t>(task)));
+    tape.backward(loss);
+    optimiser.step(1e-2, 0.5);
+  }
+}
+
+/// All stages of a task.
+template <class V, class Optimiser>
+void learn(AdapterBench<V>& bench, Optimiser& optimiser, Index task) {
+  for (Index stage = 0; stage < stages<V>; ++stage) {
+    bench.begin_stage(stage);
+    train(bench, optimiser, task);
+  }
+}
+
+inline const AdamWOptions with_decay{.weight_decay = 0.1};
+
+template <class Bench>
+std::vector<std::string> trainable_names(Bench& bench) {
+  std::vector<std::string> names;
+  for (auto& p : bench.parameters) {
+    if (p.trainable && p.name != "x") names.push_back(p.name);
+  }
+  return names;
+}
+
+/// A new adapter of `V` changes no bit of the base's output, and not because anything but B is
+/// zero.
+template <class V>
+void check_new_adapter_changes_nothing() {
+  AdapterBench<V> bench;
+  bench.begin_task(0);
+  Tape<eigen::Backend<double>> tape(bench.backend);
+  const Dense base = to_dense(bench.linear.base()(tape, tape.parameter(*bench.x)).value());
+  CHECK(bench.output() == base);
+  for (auto& p : bench.parameters) {
+    if (!p.name.starts_with("layer.lora_B")) CHECK(largest(to_dense(p.value)) > 0);
+  }
+}
+
+/// Compile-time counts are those of the tensors.
+template <class V>
+void check_counts() {
+  AdapterBench<V> bench;
+  bench.begin_task(0);
+  Parameters counted;
+  for (const auto& p : bench.parameters) {
+    if (p.name.starts_with("layer.lora_A")) counted.a += p.value.size();
+    if (p.name.starts_with("layer.lora_B")) counted.b += p.value.size();
+    if (p.name.starts_with("layer.lora_Lambda")) counted.transform += p.value.size();
+    if (!p.name.starts_with("layer.router")) continue;
+    // What no task trains does not count.
+    if (p.name.starts_with("layer.router.shared")) {
+      counted.shared += p.trainable ? p.value.size() : 0;
+    } else {
+      counted.router += p.value.size();
+    }
+  }
+  CHECK(counted == V::parameters(10, 7));
+  // What trains at first is all of it, but for branches that are yet to be added, or are of other
+  // tasks, and routers whose stage is yet to come.
+  Index waiting = (V::capacity - V::branches) * V::rank * 7;
+  if (own_branches<V>) waiting = (V::capacity - 1) * V::rank * (10 + 7);
+  if (!V::Supervision::stages[0].router) waiting += V::parameters(10, 7).router;
+  CHECK(bench.parameters.trainable_count() - bench.x->value.size() ==
+        V::parameters(10, 7).total() - waiting);
+}
+
+/// Only adapter parameters move, over six tasks.
+template <class V>
+void check_what_moves() {
+  AdapterBench<V> bench;
+  bench.parameters.set_trainable(*bench.x, false);
+  AdamW<Double> optimiser(bench.parameters, with_decay);
+  for (Index task = 0; task < 6; ++task) {
+    CAPTURE(task);
+    bench.begin_task(task);
+    const Values before = values_of(bench);
+    for (Index stage = 0; stage < stages<V>; ++stage) {
+      bench.begin_stage(stage);
+      const Values start = values_of(bench);
+      const auto names = trainable_names(bench);
+      train(bench, optimiser, task);
+      for (auto& [name, value] : start) {
+        CAPTURE(name);
+        const bool moves = std::find(names.begin(), names.end(), name) != names.end();
+        if (name == "x") continue;
+        if (moves) CHECK(AdapterBench<V>::is_adapter(name));
+        if (!moves) CHECK(bench.value(name) == value);
+      }
+    }
+    // Every A (of the task) and the router of the task do move, and some B.
+    const Index branch = own_branches<V> ? task : 0;
+    CHECK_FALSE(bench.branch("lora_A", branch) ==
+                before.at(before.contains("layer.lora_A")
+                              ? "layer.lora_A"
+                              : "layer.lora_A." + std::to_string(branch)));
+    const std::string router =
+        V::per_task_router ? "layer.router." + std::to_string(task) : "layer.router";
+    // The first step moves no router yet: at B = 0 the gates have no gradient.
+    if (V::gate_rows > 0) CHECK_FALSE(bench.value(router) == before.at(router));
+    bench.layer().end_task();
+  }
+}
+
+/// A saved adapter goes on to the same bits.
+template <class V>
+void check_save_and_restore() {
+  AdapterBench<V> whole;
+  AdamW<Double> optimiser(whole.parameters, with_decay);
+  const auto run = [](auto& bench, auto& adamw, Index first, Index last) {
+    for (Index task = first; task < last; ++task) {
+      bench.begin_task(task);
+      adamw.reset();
+      learn(bench, adamw, task);
+      bench.layer().end_task();
+    }
+  };
+  run(whole, optimiser, 0, 2);
+
+  AdapterBench<V> restored;
+  restored.layer().restore(whole.layer().state());
+  restored.tasks = whole.tasks;
+  for (auto& p : restored.parameters) assign(p.value, whole.value(p.name));
+  CHECK(restored.layer().state() == whole.layer().state());
+  CHECK(restored.output() == whole.output());
+  CHECK(trainable_names(restored) == trainable_names(whole));
+
+  // Two more tasks, in which branches run out.
+  AdamW<Double> second(restored.parameters, with_decay);
+  run(whole, optimiser, 2, 4);
+  run(restored, second, 2, 4);
+  CHECK(restored.layer().state() == whole.layer().state());
+  for (auto& p : whole.parameters) {
+    CAPTURE(p.name);
+    CHECK(restored.value(p.name) == to_dense(p.value));
+  }
+}
+
+/// The forward pass is the equation, token by token.
+template <class V>
+void check_equation() {
+  AdapterBench<V> bench;
+  bench.two_tasks();
+  const Dense expected = bench.naive_output();
+  // The adapter must matter, and sums of a few dozen products must agree.
+  CHECK(distance(expected, bench.base_output()) > 0.1);
+  CHECK(distance(bench.output(), expected) < 1e-13 * std::max(1.0, largest(expected)));
+}
+
+/// The gradients of every parameter and of x are those of finite differences, and the values of
+/// the losses those of their equations.
+template <class V>
+void check_all_gradients() {
+  AdapterBench<V> bench;
+  bench.two_tasks();
+  // A difference must not change the choice: it moves logits by about 1e-5.
+  for (const NaiveGate& gate : bench.naive_gates().second) REQUIRE(gate.gap > 1e-3);
+  const std::vector<double> loads = bench.naive_loads();
+  const Dense weights = random_dense(bench.sequences.tokens(), 7, 60);
+  // A gradient that goes straight through a choice is that of a factor whose value is 1.
+  const auto factors = [&] {
+    std::vector<double> f;
+    for (const NaiveGate& g : bench.naive_gates().first) f.push_back(g.factor);
+    return f;
+  };
+  const auto start = factors();
+  const bool straight_through = std::ranges::any_of(start, [](double f) { return f != 0; });
+  const auto auxiliary = [&] {
+    AuxiliaryLosses losses;
+    if (ProbabilityBalance<typename V::Balance>) losses.balance += bench.naive_balance(loads);
+    if constexpr (WeightBalance<typename V::Balance>) losses.balance += bench.naive_localised();
+    if constexpr (V::Supervision::enabled) {
+      if (V::Supervision::stages[0].router) losses.routing += bench.naive_routing();
+    }
+    if constexpr (requires { requires V::Router::contrastive; }) {
+      losses.contrast += bench.naive_contrast();
+    }
+    return losses;
+  };
+  const auto extra = [&] {
+    double sum = auxiliary().total();
+    if (straight_through) {
+      const auto now = factors();
+      sum += bench.naive_added(weights, [&](Index t) {
+        return now[static_cast<std::size_t>(t)] - start[static_cast<std::size_t>(t)];
+      });
+    }
+    return sum;
+  };
+  // Biases would move between the backward pass and the differences.
+  bench.supervise = !BiasedGating<typename V::Gating>;
+  check_gradients(
+      bench.parameters,
+      [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); }, extra);
+
+  // The values of the losses, where a batch asks for them.
+  AuxiliaryLosses found;
+  bench.losses = &found;
+  Tape<Double> tape(bench.backend);
+  bench.forward(tape);
+  const AuxiliaryLosses expected = auxiliary();
+  CHECK(found.balance == doctest::Approx(expected.balance).epsilon(1e-13));
+  CHECK(found.routing == doctest::Approx(expected.routing).epsilon(1e-13));
+  CHECK(found.contrast == doctest::Approx(expected.contrast).epsilon(1e-13));
+}
+
+/// All of these.
+template <class V>
+void check_contract() {
+  check_new_adapter_changes_nothing<V>();
+  check_counts<V>();
+  check_what_moves<V>();
+  check_save_and_restore<V>();
+  check_equation<V>();
+  check_all_gradients<V>();
+}
+
+}  // namespace branchlora::test
