@@ -14,11 +14,23 @@ std::string b_name(Index branch) { return "layer.lora_B." + std::to_string(branc
 
 TEST_CASE_TEMPLATE("a new adapter leaves the base unchanged, bit for bit", V,
                    BRANCHLORA_ALL_VARIANTS) {
-  check_new_adapter_changes_nothing<V>();
+  check_new_adapter_changes_nothing(make_bench<V>);
 }
 
 TEST_CASE_TEMPLATE("compile-time counts are those of the tensors", V, BRANCHLORA_ALL_VARIANTS) {
-  check_counts<V>();
+  check_counts(make_bench<V>);
+}
+
+TEST_CASE_TEMPLATE("forward is the equation, token by token", V, BRANCHLORA_ALL_VARIANTS) {
+  check_equation(make_bench<V>);
+}
+
+TEST_CASE_TEMPLATE("gradients of every parameter and of x", V, BRANCHLORA_ALL_VARIANTS) {
+  check_all_gradients(make_bench<V>);
+}
+
+TEST_CASE_TEMPLATE("a plan done step by step gives the same bits", V, BRANCHLORA_ALL_VARIANTS) {
+  check_schedules<V, double>();
 }
 
 TEST_CASE_TEMPLATE("initialisation depends on the seed alone", V, Lora4, Moe, Hydra, Branch) {
@@ -32,7 +44,7 @@ TEST_CASE_TEMPLATE("initialisation depends on the seed alone", V, Lora4, Moe, Hy
 }
 
 TEST_CASE_TEMPLATE("only adapter parameters move, over six tasks", V, BRANCHLORA_ALL_VARIANTS) {
-  check_what_moves<V>();
+  check_what_moves(make_bench<V>);
 }
 
 TEST_CASE_TEMPLATE("frozen branches and old routers keep their bits", V, Branch, BranchFrozenOnly,
@@ -213,7 +225,7 @@ TEST_CASE("tasks begin in order") {
 }
 
 TEST_CASE_TEMPLATE("a saved adapter goes on to the same bits", V, BRANCHLORA_ALL_VARIANTS) {
-  check_save_and_restore<V>();
+  check_save_and_restore(make_bench<V>);
 }
 
 TEST_CASE("a state that is too short is refused") {

@@ -1,9 +1,13 @@
 /// @file
 /// An adapted linear layer with its surroundings, and the same layer written down token by token.
+///
+/// What depends on the variant is few values and two functions (`Form`), so that the rest is
+/// compiled once for all variants.
 #pragma once
 
-#include <bit>
+#include <limits>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,10 +23,83 @@ struct NaiveGate : GateReference {
   std::vector<double> probabilities;  ///< Softmax over all allowed branches.
 };
 
-/// An adapted linear of `V` called "layer" on a batch of sequences. `x` is a parameter of its own,
-/// so that its gradient can be checked as well.
-template <class V, std::floating_point T = double>
-class AdapterBench {
+/// What a naive layer must know of a variant.
+struct Form {
+  Index rank, capacity, top_k;
+  Index scores, biases;  ///< Of a router: rows, and how many of the last have a trained bias.
+  bool shared, transformed, per_task_router, per_sequence, labelled, supervised, biased;
+  bool balanced, localised, contrastive;
+  bool own_branches;  ///< Whether each task trains a branch of its own.
+  Index branches;     ///< At the start.
+  Index gate_rows;    ///< Rows of a router's weight.
+  std::span<const Stage> stages;
+  Parameters parameters;  ///< At 10 inputs and 7 outputs.
+  double (*scale)(const Hyper&);
+  Index (*tokens)(Index length);  ///< Of a sequence, that its router reads.
+  std::vector<double> (*router)(const UnitReference&);
+  GateReference (*gating)(const std::vector<double>&, BranchSet allowed, Index k,
+                          const std::vector<double>& bias);
+};
+
+/// Of a variant with a layer of its own, nothing but its counts.
+template <class V>
+Form form_of() {
+  Form form{};
+  form.parameters = V::parameters(10, 7);
+  return form;
+}
+
+/// Of an `Adapter`, all.
+template <class V>
+requires requires { typename V::Gating; }
+Form form_of() {
+  using Gating = typename V::Gating;
+  using Router = typename V::Router;
+  using Granularity = typename V::Granularity;
+  static_assert(ReferencedGating<Gating>,
+                "A gating needs a static reference(scores, allowed, k, bias) to be tested: "
+                "ReferencedGating in adapter/gate/reference.hpp.");
+  static_assert(ReferencedRouter<Router>,
+                "A router needs a static reference(unit) to be tested: ReferencedRouter in "
+                "adapter/gate/reference.hpp.");
+  return {.rank = V::rank,
+          .capacity = V::capacity,
+          .top_k = V::top_k,
+          .scores = scores_of<Gating>(V::capacity),
+          .biases = V::gate_biases,
+          .shared = V::Trunk::shared,
+          .transformed = V::Transform::enabled,
+          .per_task_router = V::per_task_router,
+          .per_sequence = Granularity::per_sequence,
+          .labelled = V::labelled,
+          .supervised = V::Supervision::enabled,
+          .biased = BiasedGating<Gating>,
+          .balanced = ProbabilityBalance<typename V::Balance>,
+          .localised = WeightBalance<typename V::Balance>,
+          .contrastive = requires {requires Router::contrastive;
+}
+, .own_branches = requires { V::Freezing::own_branch; }
+, .branches = V::branches, .gate_rows = V::gate_rows, .stages = V::Supervision::stages,
+  .parameters = V::parameters(10, 7), .scale = [](const Hyper& hyper) { return V::scale(hyper); },
+  .tokens =
+      [](Index length) {
+        if constexpr (requires { Granularity::tokens(length); }) {
+          return Granularity::tokens(length);
+        }
+        return Index{1};
+      },
+  .router = [](const UnitReference& unit) { return Router::reference(unit); },
+  .gating = [](const std::vector<double>& scores, BranchSet allowed, Index k,
+               const std::vector<double>& bias) {
+    return Gating::reference(scores, allowed, k, bias);
+  }
+};  // namespace branchlora::test
+}
+
+/// An adapted linear called "layer" on a batch of sequences. `x` is a parameter of its own, so that
+/// its gradient can be checked as well.
+template <std::floating_point T>
+class AnyBench {
  public:
   using B = eigen::Backend<T>;
 
@@ -34,9 +111,10 @@ class AdapterBench {
                                .routing_weight = 0.8,
                                .balance_delta = 0.2};
 
-  explicit AdapterBench(const std::vector<Index>& lengths = {3, 1, 4}, int threads = 1,
-                        Index d_in_ = 10, Index d_out_ = 7, const Hyper& hyper_ = usual)
-      : hyper(hyper_),
+  AnyBench(const Form& form_, const Method<B>& method, const std::vector<Index>& lengths,
+           int threads, Index d_in_, Index d_out_, const Hyper& hyper_)
+      : form(form_),
+        hyper(hyper_),
         d_in(d_in_),
         backend(threads),
         parameters(backend),
@@ -45,11 +123,22 @@ class AdapterBench {
     tasks.assign(lengths.size(), 0);
     linear.base().initialize(Random(3));
     linear.base().freeze();
-    linear.attach(method_of<B, V>(), hyper, Random(4));
+    linear.attach(method, hyper, Random(4));
     x = &parameters.add("x", sequences.tokens(), d_in);
     assign(x->value, random_dense(sequences.tokens(), d_in, 50));
     parameters.set_trainable(*x, true);
   }
+
+  AnyBench(const AnyBench&) = delete;
+  AnyBench& operator=(const AnyBench&) = delete;
+  virtual ~AnyBench() = default;
+
+  AnyAdapter<B>& adapter() { return *linear.adapter(); }
+  /// What the engine knows of its gates: the branches that the router of `task` may choose, how
+  /// many routers there are, and the bias of each branch, if the gating has any.
+  virtual BranchSet allowed(Index task) = 0;
+  virtual Index routers() = 0;
+  virtual std::vector<double> bias() = 0;
 
   /// Fills everything that is the adapter's with normal numbers, B included.
   void randomise() {
@@ -61,31 +150,31 @@ class AdapterBench {
     }
   }
 
-  void begin_task(Index task) { layer().begin_task(task); }
+  void begin_task(Index task) { adapter().begin_task(task); }
 
   void begin_stage(Index stage_) {
     stage = stage_;
-    layer().begin_stage(stage);
+    adapter().begin_stage(stage);
   }
 
   /// Whether a training sample takes its task's branch.
   bool task_known() const {
-    return supervise && V::Supervision::stages[static_cast<std::size_t>(stage)].task_known;
+    return supervise && form.stages[static_cast<std::size_t>(stage)].task_known;
   }
 
   /// Two tasks where routers are per task, three where they are labels, and every parameter
   /// trainable; the sequences take turns.
   void two_tasks() {
     begin_task(0);
-    if (V::labelled) {
-      if (V::Supervision::enabled) {
+    if (form.labelled) {
+      if (form.supervised) {
         begin_task(1);
         begin_task(2);
       }
       for (std::size_t s = 0; s < tasks.size(); ++s) tasks[s] = static_cast<std::int32_t>(s % 3);
     }
-    if (V::per_task_router) {
-      layer().end_task();
+    if (form.per_task_router) {
+      adapter().end_task();
       begin_task(1);
       for (std::size_t s = 0; s < tasks.size(); ++s) tasks[s] = static_cast<std::int32_t>(s % 2);
     }
@@ -99,7 +188,6 @@ class AdapterBench {
     return name.starts_with("layer.lora") || name.starts_with("layer.router");
   }
 
-  auto& layer() { return dynamic_cast<LayerOf<B, V>&>(*linear.adapter()); }
   Routing routing() {
     return {&sequences, tasks, Routing::Memory::none, false, nullptr, supervise, losses};
   }
@@ -123,17 +211,13 @@ class AdapterBench {
 
   /// What the router of a token, or of its sequence, is given.
   UnitReference unit_of(Index token) {
-    using G = typename V::Granularity;
     const auto s = static_cast<std::size_t>(sequence_of(token));
-    const Index first = G::per_sequence ? sequences.offsets[s] : token;
-    Index count = 1;
-    if constexpr (requires { G::tokens(Index{1}); }) {
-      count = G::tokens(sequences.offsets[s + 1] - first);
-    }
+    const Index first = form.per_sequence ? sequences.offsets[s] : token;
+    const Index count = form.per_sequence ? form.tokens(sequences.offsets[s + 1] - first) : 1;
     UnitReference unit;
-    unit.task = V::per_task_router ? tasks[s] : 0;
-    unit.scores = scores_of<typename V::Gating>(V::capacity);
-    unit.biases = V::gate_biases;
+    unit.task = form.per_task_router ? tasks[s] : 0;
+    unit.scores = form.scores;
+    unit.biases = form.biases;
     for (Index c = 0; c < d_in; ++c) {
       double sum = 0;
       for (Index t = first; t < first + count; ++t) sum += static_cast<double>(x->value(t, c));
@@ -153,26 +237,20 @@ class AdapterBench {
 
   /// The scores of a token, or of its sequence, divided by the temperature.
   std::vector<double> naive_scores(Index token) {
-    auto scores = V::Router::reference(unit_of(token));
+    auto scores = form.router(unit_of(token));
     for (double& score : scores) score /= hyper.temperature;
     return scores;
   }
 
   /// The gates of a token, or of its sequence.
   NaiveGate naive_gate(Index token) {
-    static_assert(ReferencedGating<typename V::Gating>,
-                  "A gating needs a static reference(scores, allowed, k, bias) to be tested: "
-                  "ReferencedGating in adapter/gate/reference.hpp.");
-    static_assert(ReferencedRouter<typename V::Router>,
-                  "A router needs a static reference(unit) to be tested: ReferencedRouter in "
-                  "adapter/gate/reference.hpp.");
     const UnitReference unit = unit_of(token);
-    const BranchSet allowed = layer().allowed(unit.task);
+    const BranchSet reachable = allowed(unit.task);
     const auto scores = naive_scores(token);
-    NaiveGate gate{V::Gating::reference(scores, allowed, V::top_k, bias()),
-                   reference::softmax(scores, allowed, static_cast<std::size_t>(V::capacity))};
+    NaiveGate gate{form.gating(scores, reachable, form.top_k, bias()),
+                   reference::softmax(scores, reachable, static_cast<std::size_t>(form.capacity))};
     if (task_known()) {
-      gate.weights.assign(static_cast<std::size_t>(V::capacity), 0.0);
+      gate.weights.assign(static_cast<std::size_t>(form.capacity), 0.0);
       gate.weights[static_cast<std::size_t>(task_of(token))] = 1;
       gate.gap = std::numeric_limits<double>::infinity();
     }
@@ -184,7 +262,7 @@ class AdapterBench {
     std::vector<NaiveGate> each, units;
     for (Index t = 0; t < sequences.tokens(); ++t) {
       const bool begins = sequences.offsets[static_cast<std::size_t>(sequence_of(t))] == t;
-      const bool own = begins || !V::Granularity::per_sequence;
+      const bool own = begins || !form.per_sequence;
       each.push_back(own ? naive_gate(t) : each.back());
       if (own) units.push_back(each.back());
     }
@@ -197,20 +275,20 @@ class AdapterBench {
     const Dense xs = to_dense(x->value);
     const auto gates = naive_gates().first;
     for (Index t = 0; t < y.rows; ++t) {
-      for (Index i = 0; i < V::capacity; ++i) {
+      for (Index i = 0; i < form.capacity; ++i) {
         const double g = gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(i)];
         if (g == 0) continue;
-        Dense a = branch("lora_A", V::Trunk::shared ? 0 : i);
+        Dense a = branch("lora_A", form.shared ? 0 : i);
         const Dense b = branch("lora_B", i);
-        if (V::Transform::enabled) {
+        if (form.transformed) {
           const Dense lambda = value("layer.lora_Lambda." + std::to_string(task_of(t)));
           const Dense turned = dense(a.cols, a.rows, [&](Index c, Index q) { return a(q, c); });
           a = times_transposed(lambda, turned);
         }
-        for (Index q = 0; q < V::rank; ++q) {
+        for (Index q = 0; q < form.rank; ++q) {
           double u = 0;
           for (Index c = 0; c < d_in; ++c) u += a(q, c) * xs(t, c);
-          for (Index o = 0; o < y.cols; ++o) y(t, o) += V::scale(hyper) * g * b(q, o) * u;
+          for (Index o = 0; o < y.cols; ++o) y(t, o) += form.scale(hyper) * g * b(q, o) * u;
         }
       }
     }
@@ -242,7 +320,7 @@ class AdapterBench {
     double loss = 0;
     for (Index s = 0; s < sequences.count(); ++s) {
       std::vector<double> scores;
-      for (Index k = 0; k < layer().routers(); ++k) {
+      for (Index k = 0; k < routers(); ++k) {
         const Dense e = value("layer.router." + std::to_string(k));
         double he = 0, hh = 0, ee = 0;
         for (Index c = 0; c < d_in; ++c) {
@@ -259,19 +337,6 @@ class AdapterBench {
     return hyper.contrast_weight * loss;
   }
 
-  /// The bias of each branch, if the gating has any.
-  std::vector<double> bias() {
-    if constexpr (BiasedGating<typename V::Gating>) {
-      const auto state = layer().state();
-      std::vector<double> values;
-      for (std::size_t i = state.size() - V::capacity; i < state.size(); ++i) {
-        values.push_back(std::bit_cast<double>(state[i]));
-      }
-      return values;
-    }
-    return {};
-  }
-
   /// routing_weight * the mean over gate vectors of -log softmax(scores) at the task of its sample.
   double naive_routing() {
     const auto gates = naive_gates().first;
@@ -280,7 +345,7 @@ class AdapterBench {
       // A sequence's gate counts once, each of its tokens as a share of it.
       const auto s = static_cast<std::size_t>(sequence_of(t));
       const auto length = static_cast<double>(sequences.offsets[s + 1] - sequences.offsets[s]);
-      const double share = V::Granularity::per_sequence ? 1 / length : 1;
+      const double share = form.per_sequence ? 1 / length : 1;
       const auto label = static_cast<std::size_t>(tasks[s]);
       sum -= share * std::log(gates[static_cast<std::size_t>(t)].probabilities[label]);
       units += share;
@@ -295,14 +360,14 @@ class AdapterBench {
     const auto gates = naive_gates().first;
     std::vector<double> z;
     for (Index s = 0; s < sequences.count(); ++s) {
-      for (Index b = 0; b < V::capacity; ++b) {
+      for (Index b = 0; b < form.capacity; ++b) {
         double q = 0;
         for (Index t = 0; t < sequences.tokens(); ++t) {
           if (sequence_of(t) != s) continue;
           q += gates[static_cast<std::size_t>(t)].weights[static_cast<std::size_t>(b)];
         }
         const bool odd_task = tasks[static_cast<std::size_t>(s)] % 2 == 1;
-        const bool second_half = b >= V::capacity / 2;
+        const bool second_half = b >= form.capacity / 2;
         z.push_back(q * (odd_task == second_half ? 1.2 : 0.8));
       }
     }
@@ -314,7 +379,7 @@ class AdapterBench {
 
   /// The load of each branch: its share of all choices.
   std::vector<double> naive_loads() {
-    std::vector<double> loads(static_cast<std::size_t>(V::capacity));
+    std::vector<double> loads(static_cast<std::size_t>(form.capacity));
     double choices = 0;
     for (const NaiveGate& gate : naive_gates().second) {
       for (const Index i : gate.chosen) loads[static_cast<std::size_t>(i)] += 1;
@@ -335,9 +400,10 @@ class AdapterBench {
       }
       sum += loads[i] * mean;
     }
-    return hyper.balance_weight * static_cast<double>(V::capacity) * sum;
+    return hyper.balance_weight * static_cast<double>(form.capacity) * sum;
   }
 
+  Form form;
   Hyper hyper;
   Index d_in;
   B backend;
@@ -351,20 +417,54 @@ class AdapterBench {
   Index stage = 0;
 };
 
-/// The output and all gradients of one step on `threads` threads, after `prepare(bench)`. There are
-/// more tokens than any unit of work: 1024 elements, blocks of 48 tokens, 256 columns.
-template <class V, class T, class Prepare>
-std::vector<Dense> large_step(int threads, Prepare prepare) {
-  AdapterBench<V, T> bench({500, 1, 300, 260}, threads, 300, 270);
-  prepare(bench);
+/// The bench of variant `V`.
+template <class V, std::floating_point T = double>
+class AdapterBench : public AnyBench<T> {
+ public:
+  using B = eigen::Backend<T>;
+
+  explicit AdapterBench(const std::vector<Index>& lengths = {3, 1, 4}, int threads = 1,
+                        Index d_in_ = 10, Index d_out = 7, const Hyper& hyper_ = AnyBench<T>::usual)
+      : AnyBench<T>(form_of<V>(), method_of<B, V>(), lengths, threads, d_in_, d_out, hyper_) {}
+
+  auto& layer() { return dynamic_cast<LayerOf<B, V>&>(this->adapter()); }
+  BranchSet allowed(Index task) override {
+    if constexpr (requires { layer().allowed(task); }) return layer().allowed(task);
+    return 0;
+  }
+  Index routers() override {
+    if constexpr (requires { layer().routers(); }) return layer().routers();
+    return 0;
+  }
+  std::vector<double> bias() override {
+    if constexpr (requires { layer().bias(); }) {
+      const auto found = layer().bias();
+      return {found.begin(), found.end()};
+    }
+    return {};
+  }
+};
+
+/// The output and all gradients of one step.
+template <std::floating_point T>
+std::vector<Dense> results_of_step(AnyBench<T>& bench) {
   Tape<eigen::Backend<T>> tape(bench.backend);
   const auto y = bench.forward(tape);
   std::vector<Dense> results{to_dense(y.value())};
-  tape.backward(weighted_sum(tape, y, random_dense(bench.sequences.tokens(), 270, 60)));
+  tape.backward(weighted_sum(tape, y, random_dense(y.rows(), y.cols(), 60)));
   for (auto& p : bench.parameters) {
     if (p.has_grad) results.push_back(to_dense(p.grad));
   }
   return results;
+}
+
+/// The same of a large batch on `threads` threads, after `prepare(bench)`. There are more tokens
+/// than any unit of work: 1024 elements, blocks of 48 tokens, 256 columns.
+template <class V, class T, class Prepare>
+std::vector<Dense> large_step(int threads, Prepare prepare) {
+  AdapterBench<V, T> bench({500, 1, 300, 260}, threads, 300, 270);
+  prepare(bench);
+  return results_of_step<T>(bench);
 }
 
 }  // namespace branchlora::test

@@ -17,17 +17,15 @@ namespace branchlora::test {
 
 using Values = std::map<std::string, Dense>;
 
-template <class V>
-constexpr Index stages = std::ssize(V::Supervision::stages);
+/// Makes a bench of three sequences.
+using MakeBench = std::unique_ptr<AnyBench<double>> (*)();
 
-/// Whether each task trains a branch of its own.
 template <class V>
-constexpr bool own_branches = requires {
-  V::Freezing::own_branch;
-};
+std::unique_ptr<AnyBench<double>> make_bench() {
+  return std::make_unique<AdapterBench<V>>();
+}
 
-template <class Bench>
-Values values_of(Bench& bench) {
+inline Values values_of(AnyBench<double>& bench) {
   Values values;
   for (auto& p : bench.parameters) values[p.name] = to_dense(p.value);
   return values;
@@ -35,8 +33,7 @@ Values values_of(Bench& bench) {
 
 /// A few steps of AdamW with momentum, weight decay and clipping towards random targets, as task
 /// `task`. Observes the gates.
-template <class Bench, class Optimiser>
-void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
+inline void train(AnyBench<double>& bench, AdamW<Double>& optimiser, Index task, int steps = 3) {
   std::fill(bench.tasks.begin(), bench.tasks.end(), static_cast<std::int32_t>(task));
   Tape<Double> tape(bench.backend);
   for (int step = 0; step < steps; ++step) {
@@ -56,9 +53,8 @@ void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
 }
 
 /// All stages of a task.
-template <class V, class Optimiser>
-void learn(AdapterBench<V>& bench, Optimiser& optimiser, Index task) {
-  for (Index stage = 0; stage < stages<V>; ++stage) {
+inline void learn(AnyBench<double>& bench, AdamW<Double>& optimiser, Index task) {
+  for (Index stage = 0; stage < std::ssize(bench.form.stages); ++stage) {
     bench.begin_stage(stage);
     train(bench, optimiser, task);
   }
@@ -66,8 +62,7 @@ void learn(AdapterBench<V>& bench, Optimiser& optimiser, Index task) {
 
 inline const AdamWOptions with_decay{.weight_decay = 0.1};
 
-template <class Bench>
-std::vector<std::string> trainable_names(Bench& bench) {
+inline std::vector<std::string> trainable_names(AnyBench<double>& bench) {
   std::vector<std::string> names;
   for (auto& p : bench.parameters) {
     if (p.trainable && p.name != "x") names.push_back(p.name);
@@ -77,9 +72,9 @@ std::vector<std::string> trainable_names(Bench& bench) {
 
 /// A new adapter of `V` changes no bit of the base's output, and not because anything but B is
 /// zero.
-template <class V>
-void check_new_adapter_changes_nothing() {
-  AdapterBench<V> bench;
+inline void check_new_adapter_changes_nothing(MakeBench make) {
+  const auto made = make();
+  AnyBench<double>& bench = *made;
   bench.begin_task(0);
   Tape<eigen::Backend<double>> tape(bench.backend);
   const Dense base = to_dense(bench.linear.base()(tape, tape.parameter(*bench.x)).value());
@@ -90,9 +85,10 @@ void check_new_adapter_changes_nothing() {
 }
 
 /// Compile-time counts are those of the tensors.
-template <class V>
-void check_counts() {
-  AdapterBench<V> bench;
+inline void check_counts(MakeBench make) {
+  const auto made = make();
+  AnyBench<double>& bench = *made;
+  const Form& form = bench.form;
   bench.begin_task(0);
   Parameters counted;
   for (const auto& p : bench.parameters) {
@@ -107,27 +103,28 @@ void check_counts() {
       counted.router += p.value.size();
     }
   }
-  CHECK(counted == V::parameters(10, 7));
+  CHECK(counted == form.parameters);
   // What trains at first is all of it, but for branches that are yet to be added, or are of other
   // tasks, and routers whose stage is yet to come.
-  Index waiting = (V::capacity - V::branches) * V::rank * 7;
-  if (own_branches<V>) waiting = (V::capacity - 1) * V::rank * (10 + 7);
-  if (!V::Supervision::stages[0].router) waiting += V::parameters(10, 7).router;
+  Index waiting = (form.capacity - form.branches) * form.rank * 7;
+  if (form.own_branches) waiting = (form.capacity - 1) * form.rank * (10 + 7);
+  if (!form.stages[0].router) waiting += form.parameters.router;
   CHECK(bench.parameters.trainable_count() - bench.x->value.size() ==
-        V::parameters(10, 7).total() - waiting);
+        form.parameters.total() - waiting);
 }
 
 /// Only adapter parameters move, over six tasks.
-template <class V>
-void check_what_moves() {
-  AdapterBench<V> bench;
+inline void check_what_moves(MakeBench make) {
+  const auto made = make();
+  AnyBench<double>& bench = *made;
+  const Form& form = bench.form;
   bench.parameters.set_trainable(*bench.x, false);
   AdamW<Double> optimiser(bench.parameters, with_decay);
   for (Index task = 0; task < 6; ++task) {
     CAPTURE(task);
     bench.begin_task(task);
     const Values before = values_of(bench);
-    for (Index stage = 0; stage < stages<V>; ++stage) {
+    for (Index stage = 0; stage < std::ssize(form.stages); ++stage) {
       bench.begin_stage(stage);
       const Values start = values_of(bench);
       const auto names = trainable_names(bench);
@@ -136,44 +133,45 @@ void check_what_moves() {
         CAPTURE(name);
         const bool moves = std::find(names.begin(), names.end(), name) != names.end();
         if (name == "x") continue;
-        if (moves) CHECK(AdapterBench<V>::is_adapter(name));
+        if (moves) CHECK(AnyBench<double>::is_adapter(name));
         if (!moves) CHECK(bench.value(name) == value);
       }
     }
     // Every A (of the task) and the router of the task do move, and some B.
-    const Index branch = own_branches<V> ? task : 0;
+    const Index branch = form.own_branches ? task : 0;
     CHECK_FALSE(bench.branch("lora_A", branch) ==
                 before.at(before.contains("layer.lora_A")
                               ? "layer.lora_A"
                               : "layer.lora_A." + std::to_string(branch)));
     const std::string router =
-        V::per_task_router ? "layer.router." + std::to_string(task) : "layer.router";
+        form.per_task_router ? "layer.router." + std::to_string(task) : "layer.router";
     // The first step moves no router yet: at B = 0 the gates have no gradient.
-    if (V::gate_rows > 0) CHECK_FALSE(bench.value(router) == before.at(router));
-    bench.layer().end_task();
+    if (form.gate_rows > 0) CHECK_FALSE(bench.value(router) == before.at(router));
+    bench.adapter().end_task();
   }
 }
 
 /// A saved adapter goes on to the same bits.
-template <class V>
-void check_save_and_restore() {
-  AdapterBench<V> whole;
+inline void check_save_and_restore(MakeBench make) {
+  const auto one = make();
+  AnyBench<double>& whole = *one;
   AdamW<Double> optimiser(whole.parameters, with_decay);
-  const auto run = [](auto& bench, auto& adamw, Index first, Index last) {
+  const auto run = [](AnyBench<double>& bench, AdamW<Double>& adamw, Index first, Index last) {
     for (Index task = first; task < last; ++task) {
       bench.begin_task(task);
       adamw.reset();
       learn(bench, adamw, task);
-      bench.layer().end_task();
+      bench.adapter().end_task();
     }
   };
   run(whole, optimiser, 0, 2);
 
-  AdapterBench<V> restored;
-  restored.layer().restore(whole.layer().state());
+  const auto other = make();
+  AnyBench<double>& restored = *other;
+  restored.adapter().restore(whole.adapter().state());
   restored.tasks = whole.tasks;
   for (auto& p : restored.parameters) assign(p.value, whole.value(p.name));
-  CHECK(restored.layer().state() == whole.layer().state());
+  CHECK(restored.adapter().state() == whole.adapter().state());
   CHECK(restored.output() == whole.output());
   CHECK(trainable_names(restored) == trainable_names(whole));
 
@@ -181,7 +179,7 @@ void check_save_and_restore() {
   AdamW<Double> second(restored.parameters, with_decay);
   run(whole, optimiser, 2, 4);
   run(restored, second, 2, 4);
-  CHECK(restored.layer().state() == whole.layer().state());
+  CHECK(restored.adapter().state() == whole.adapter().state());
   for (auto& p : whole.parameters) {
     CAPTURE(p.name);
     CHECK(restored.value(p.name) == to_dense(p.value));
@@ -189,9 +187,9 @@ void check_save_and_restore() {
 }
 
 /// The forward pass is the equation, token by token.
-template <class V>
-void check_equation() {
-  AdapterBench<V> bench;
+inline void check_equation(MakeBench make) {
+  const auto made = make();
+  AnyBench<double>& bench = *made;
   bench.two_tasks();
   const Dense expected = bench.naive_output();
   // The adapter must matter, and sums of a few dozen products must agree.
@@ -201,9 +199,10 @@ void check_equation() {
 
 /// The gradients of every parameter and of x are those of finite differences, and the values of
 /// the losses those of their equations.
-template <class V>
-void check_all_gradients() {
-  AdapterBench<V> bench;
+inline void check_all_gradients(MakeBench make) {
+  const auto made = make();
+  AnyBench<double>& bench = *made;
+  const Form& form = bench.form;
   bench.two_tasks();
   // A difference must not change the choice: it moves logits by about 1e-5.
   for (const NaiveGate& gate : bench.naive_gates().second) REQUIRE(gate.gap > 1e-3);
@@ -219,14 +218,10 @@ void check_all_gradients() {
   const bool straight_through = std::ranges::any_of(start, [](double f) { return f != 0; });
   const auto auxiliary = [&] {
     AuxiliaryLosses losses;
-    if (ProbabilityBalance<typename V::Balance>) losses.balance += bench.naive_balance(loads);
-    if constexpr (WeightBalance<typename V::Balance>) losses.balance += bench.naive_localised();
-    if constexpr (V::Supervision::enabled) {
-      if (V::Supervision::stages[0].router) losses.routing += bench.naive_routing();
-    }
-    if constexpr (requires { requires V::Router::contrastive; }) {
-      losses.contrast += bench.naive_contrast();
-    }
+    if (form.balanced) losses.balance += bench.naive_balance(loads);
+    if (form.localised) losses.balance += bench.naive_localised();
+    if (form.supervised && form.stages[0].router) losses.routing += bench.naive_routing();
+    if (form.contrastive) losses.contrast += bench.naive_contrast();
     return losses;
   };
   const auto extra = [&] {
@@ -240,7 +235,7 @@ void check_all_gradients() {
     return sum;
   };
   // Biases would move between the backward pass and the differences.
-  bench.supervise = !BiasedGating<typename V::Gating>;
+  bench.supervise = !form.biased;
   check_gradients(
       bench.parameters,
       [&](Tape<Double>& tape) { return weighted_sum(tape, bench.forward(tape), weights); }, extra);
@@ -256,15 +251,30 @@ void check_all_gradients() {
   CHECK(found.contrast == doctest::Approx(expected.contrast).epsilon(1e-13));
 }
 
+/// Both passes done step by step give the bits that they give interleaved with the frozen product,
+/// some rows at a time. The batch is larger than a block of tokens.
+template <class V, class T>
+void check_schedules() {
+  const auto with = [](eigen::Schedule schedule) {
+    return large_step<V, T>(1, [=](AnyBench<T>& bench) {
+      bench.two_tasks();
+      bench.supervise = true;
+      bench.backend.set_schedule(schedule);
+    });
+  };
+  CHECK(with(eigen::Schedule::interleaved) == with(eigen::Schedule::step_by_step));
+}
+
 /// All of these.
 template <class V>
 void check_contract() {
-  check_new_adapter_changes_nothing<V>();
-  check_counts<V>();
-  check_what_moves<V>();
-  check_save_and_restore<V>();
-  check_equation<V>();
-  check_all_gradients<V>();
+  check_new_adapter_changes_nothing(make_bench<V>);
+  check_counts(make_bench<V>);
+  check_what_moves(make_bench<V>);
+  check_save_and_restore(make_bench<V>);
+  check_equation(make_bench<V>);
+  check_all_gradients(make_bench<V>);
+  check_schedules<V, double>();
 }
 
 }  // namespace branchlora::test
