@@ -40,7 +40,7 @@ void train(Bench& bench, Optimiser& optimiser, Index task, int steps = 3) {
     tape.reset();
     assign(bench.x->value, random_dense(bench.x->value.rows, bench.x->value.cols,
                                         static_cast<std::uint64_t>(500 + 10 * task + step)));
-    Routing routing = bench.routing();
+    RoutingContext routing = bench.routing();
     routing.observe = true;
     routing.supervise = true;
     const auto y = bench.linear(tape, tape.parameter(*bench.x), routing);
@@ -190,7 +190,7 @@ TEST_CASE("the most active branches are frozen, by what was observed") {
       ++units;
     }
     Tape<Double> tape(bench.backend);
-    Routing routing = bench.routing();
+    RoutingContext routing = bench.routing();
     routing.observe = true;
     tape.backward(weighted_sum(tape, bench.linear(tape, tape.parameter(*bench.x), routing),
                                random_dense(8, 7, 60)));

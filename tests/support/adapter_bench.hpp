@@ -179,8 +179,8 @@ class AdapterBench {
   }
 
   auto& layer() { return dynamic_cast<LayerOf<B, V>&>(*linear.adapter()); }
-  Routing routing() {
-    return {&sequences, tasks, Routing::Memory::none, false, nullptr, supervise, losses};
+  RoutingContext routing() {
+    return {&sequences, tasks, RoutingContext::Memory::none, false, nullptr, supervise, losses};
   }
 
   Var<T> forward(Tape<B>& tape) { return linear(tape, tape.parameter(*x), routing()); }
@@ -427,7 +427,8 @@ class AdapterBench {
   Index stage = 0;
 };
 
-/// A new adapter of `V` changes no bit of the base's output, and not because anything but B is zero.
+/// A new adapter of `V` changes no bit of the base's output, and not because anything but B is
+/// zero.
 template <class V>
 void check_new_adapter_changes_nothing() {
   AdapterBench<V> bench;
