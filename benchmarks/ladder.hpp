@@ -45,7 +45,7 @@ class Ladder {
   /// One training step: forward, backward, gradient norm and AdamW.
   void step() {
     tape_.reset();
-    const Routing routing{.sequences = &batch_.sequences, .tasks = batch_.tasks};
+    const RoutingContext routing{.sequences = &batch_.sequences, .tasks = batch_.tasks};
     const auto loss = model_.loss(tape_, batch_, tape_.constant(features_->value), routing);
     tape_.backward(loss);
     optimiser_->step(1e-3, clip_factor(gradient_norm(model_.parameters()), 1.0));

@@ -86,7 +86,7 @@ class Layer {
 
   /// Seconds of one step with the adapter.
   double adapted() {
-    const Routing routing{.sequences = &sequences_, .tasks = tasks_};
+    const RoutingContext routing{.sequences = &sequences_, .tasks = tasks_};
     return timed([&](Var<float> x) { return linear_(tape_, x, routing); });
   }
 

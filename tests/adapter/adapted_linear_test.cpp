@@ -76,7 +76,7 @@ StepResult step(bool apart, bool shared, double dropout, int threads,
   }
   Sequences sequences;
   for (const Index length : lengths) sequences.push(length);
-  const Routing routing{.sequences = &sequences, .tasks = tasks};
+  const RoutingContext routing{.sequences = &sequences, .tasks = tasks};
 
   Tape<B> tape(backend);
   const Var<float> input = tape.constant(x.value);

@@ -85,7 +85,7 @@ TEST_CASE("the most active branches are frozen, by what was observed") {
       ++units;
     }
     Tape<Double> tape(bench.backend);
-    Routing routing = bench.routing();
+    RoutingContext routing = bench.routing();
     routing.observe = true;
     tape.backward(weighted_sum(tape, bench.linear(tape, tape.parameter(*bench.x), routing),
                                random_dense(8, 7, 60)));

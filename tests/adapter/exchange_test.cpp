@@ -72,9 +72,10 @@ struct Toy {
     const std::vector<std::int32_t> tasks{0};
     Tape<B> tape(backend);
     tape.set_recording(false);
-    return test::to_dense(linears[i](tape, tape.constant(held.view()),
-                                     {&sequences, tasks, Routing::Memory::none, false, nullptr})
-                              .value());
+    return test::to_dense(
+        linears[i](tape, tape.constant(held.view()),
+                   {&sequences, tasks, RoutingContext::Memory::none, false, nullptr})
+            .value());
   }
 
   Dense value(const std::string& name) { return test::to_dense(parameters.find(name)->value); }

@@ -159,8 +159,8 @@ TEST_CASE_TEMPLATE("decoding reuses the gates of the prefill", V, Branch, Branch
   bench.two_tasks();
   Tape<Double> tape(bench.backend);
   tape.set_recording(false);
-  Routing routing = bench.routing();
-  routing.memory = Routing::Memory::remember;
+  RoutingContext routing = bench.routing();
+  routing.memory = RoutingContext::Memory::remember;
   bench.linear(tape, tape.parameter(*bench.x), routing);
 
   // One more token for each sequence, under the gates of its first tokens.
@@ -168,7 +168,7 @@ TEST_CASE_TEMPLATE("decoding reuses the gates of the prefill", V, Branch, Branch
   Sequences single;
   for (int s = 0; s < 3; ++s) single.push(1);
   routing.sequences = &single;
-  routing.memory = Routing::Memory::reuse;
+  routing.memory = RoutingContext::Memory::reuse;
   const auto m = tape.scratch(3, bench.d_in);
   assign(m, next);
   const Dense decoded = to_dense(bench.linear(tape, tape.constant(m), routing).value());
@@ -234,7 +234,7 @@ TEST_CASE("dropout zeroes inputs of A alone, in training alone") {
   assign(bench.parameters.find("dropping.lora_B")->value, b);
   const auto output = [&](const Random* random) {
     Tape<Double> tape(bench.backend);
-    Routing routing = bench.routing();
+    RoutingContext routing = bench.routing();
     routing.dropout = random;
     return to_dense(dropping(tape, tape.parameter(*bench.x), routing).value());
   };
@@ -267,7 +267,7 @@ TEST_CASE("a batch that does not fit is refused") {
   bench.begin_task(0);
   Tape<Double> tape(bench.backend);
   const auto x = tape.parameter(*bench.x);
-  Routing routing = bench.routing();
+  RoutingContext routing = bench.routing();
   bench.tasks = {0, 0, 1};
   routing.tasks = bench.tasks;
   CHECK_THROWS_WITH_AS(bench.linear(tape, x, routing),

@@ -36,7 +36,8 @@ TEST_CASE("in joint training a bank learns each task in its own branch") {
     const auto batch = continual::make_batch(picks);
     tape.reset();
     // The tasks given, each token takes its own branch.
-    const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks, .supervise = true};
+    const RoutingContext routing{
+        .sequences = &batch.sequences, .tasks = batch.tasks, .supervise = true};
     const auto logits =
         to_dense(learner.model.logits(tape, batch, continual::gather_features(tape, picks), routing)
                      .value());

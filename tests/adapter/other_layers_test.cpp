@@ -150,7 +150,7 @@ TEST_CASE_TEMPLATE("dropout draws in training alone, and gradients follow it", V
   }
   const Random random(11);
   const auto forward = [&](Tape<Double>& tape, const Random* draws) {
-    Routing routing = bench.routing();
+    RoutingContext routing = bench.routing();
     routing.dropout = draws;
     return dropping(tape, tape.parameter(*bench.x), routing);
   };
@@ -552,8 +552,8 @@ TEST_CASE_TEMPLATE("decoding keeps the factors of the prompt", V, MIX_VARIANTS) 
   bench.randomise();
   Tape<Double> tape(bench.backend);
   tape.set_recording(false);
-  Routing routing = bench.routing();
-  routing.memory = Routing::Memory::remember;
+  RoutingContext routing = bench.routing();
+  routing.memory = RoutingContext::Memory::remember;
   bench.linear(tape, tape.parameter(*bench.x), routing);
   const auto choices = naive_choices(bench);
 
@@ -561,7 +561,7 @@ TEST_CASE_TEMPLATE("decoding keeps the factors of the prompt", V, MIX_VARIANTS) 
   Sequences single;
   for (int s = 0; s < 3; ++s) single.push(1);
   routing.sequences = &single;
-  routing.memory = Routing::Memory::reuse;
+  routing.memory = RoutingContext::Memory::reuse;
   const auto m = tape.scratch(3, bench.d_in);
   assign(m, next);
   const Dense decoded = to_dense(bench.linear(tape, tape.constant(m), routing).value());
@@ -577,7 +577,7 @@ TEST_CASE_TEMPLATE("decoding keeps the factors of the prompt", V, MIX_VARIANTS) 
 TEST_CASE_TEMPLATE("a batch that does not fit is refused", V, Mix) {
   AdapterBench<V> bench;
   Tape<Double> tape(bench.backend);
-  Routing routing = bench.routing();
+  RoutingContext routing = bench.routing();
   bench.sequences.push(1);
   CHECK_THROWS_WITH_AS(bench.linear(tape, tape.parameter(*bench.x), routing),
                        "layer: sequences of 9 tokens, found 8", Error);

@@ -108,7 +108,7 @@ class Network {
     const auto gain = tape_.parameter(*gain_);
     const std::int32_t* positions = tape_.upload(std::span<const std::int32_t>(positions_));
     const Random dropout = Random(4).fork(++steps_);
-    const Routing routing{&sequences_, tasks_, Routing::Memory::none, true, &dropout};
+    const RoutingContext routing{&sequences_, tasks_, RoutingContext::Memory::none, true, &dropout};
     auto x = op::linear(tape_, op::gather(tape_, table, words_), tape_.parameter(*projection_));
     for (std::size_t layer = 0; layer < 2; ++layer) {
       const auto linear = [&](std::size_t i, Var<float> in) {

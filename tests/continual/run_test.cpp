@@ -289,7 +289,7 @@ class Spy final : public AnyAdapter<B> {
   Spy(std::unique_ptr<AnyAdapter<B>> inner, Told* told) : inner_(std::move(inner)), told_(told) {}
 
   Var<float> operator()(Tape<B>& tape, Var<float> x, Var<float> y,
-                        const Routing& routing) override {
+                        const RoutingContext& routing) override {
     if (told_ != nullptr) ++(routing.supervise ? told_->supervised : told_->unsupervised);
     CHECK(routing.supervise == (tape.recording() && routing.dropout != nullptr));
     return (*inner_)(tape, x, y, routing);

@@ -24,7 +24,7 @@ template <class V>
 continual::TrainingStep<B> step_of(Classroom<V>& room, Tape<B>& tape, std::vector<Pick<B>> samples,
                                    model::Batch& batch) {
   batch = continual::make_batch(samples);
-  const Routing routing{&batch.sequences, batch.tasks};
+  const RoutingContext routing{&batch.sequences, batch.tasks};
   const auto features = continual::gather_features(tape, samples);
   const auto logits = room.tiny.net.logits(tape, batch, features, routing);
   return {std::move(samples), batch, logits};
@@ -125,7 +125,7 @@ TEST_CASE("the old model has the routers of the task before") {
   std::vector<Pick<B>> samples{{&split, 0}, {&split, 2}};
   const model::Batch batch = continual::make_batch(samples);
   const std::vector<std::int32_t> before{0, 0};
-  const Routing routing{&batch.sequences, before};
+  const RoutingContext routing{&batch.sequences, before};
   const auto features = continual::gather_features(tape, samples);
   const continual::TrainingStep<B> step{samples, batch,
                                         room.tiny.net.logits(tape, batch, features, routing)};

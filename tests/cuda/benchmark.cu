@@ -104,7 +104,7 @@ struct Tokens {
     }
     tasks.assign(static_cast<std::size_t>(sequences.count()), 0);
   }
-  Routing routing() const { return {.sequences = &sequences, .tasks = tasks}; }
+  RoutingContext routing() const { return {.sequences = &sequences, .tasks = tasks}; }
 
   Sequences sequences;
   std::vector<std::int32_t> tasks;
@@ -143,7 +143,7 @@ double layer_seconds(B& backend, Index tokens, Index in, Index out, Storage stor
   }
   auto& x = input(parameters, tokens, in);
   const Tokens batch(tokens);
-  const Routing routing = batch.routing();
+  const RoutingContext routing = batch.routing();
   return step_seconds(backend, parameters,
                       [&](Tape<B>& tape) { return linear(tape, tape.parameter(x), routing); }) -
          sum;
@@ -179,7 +179,7 @@ void time_block(B& backend, Index tokens, double rate) {
   const op::RopeTable<B> rope(backend, config.length, config.head_size(), config.rope_base);
   auto& x = input(parameters, tokens, config.width);
   const Tokens batch(tokens);
-  const Routing routing = batch.routing();
+  const RoutingContext routing = batch.routing();
   std::vector<std::int32_t> positions;
   for (Index i = 0; i < tokens; ++i) {
     positions.push_back(static_cast<std::int32_t>(i % sequence_length));

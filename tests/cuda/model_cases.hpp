@@ -50,7 +50,8 @@ struct TinyModel {
   T step(std::uint64_t number) {
     tape.reset();
     const Random dropout(number);
-    const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks, .dropout = &dropout};
+    const RoutingContext routing{
+        .sequences = &batch.sequences, .tasks = batch.tasks, .dropout = &dropout};
     const auto loss = net.loss(tape, batch, net.gather(tape, batch, bank), routing);
     tape.backward(loss);
     T value = 0;

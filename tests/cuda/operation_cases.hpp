@@ -193,7 +193,7 @@ Results adapter(B& b) {
     }
   }
   Tape<B> tape(b);
-  const Routing routing{.sequences = &sequences, .tasks = tasks, .observe = true};
+  const RoutingContext routing{.sequences = &sequences, .tasks = tasks, .observe = true};
   const auto y = linear(tape, tape.parameter(x), routing);
   Results results{read(b, y.value())};
   const auto weights = tape.scratch(1, y.value().size());

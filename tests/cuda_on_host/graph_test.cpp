@@ -20,7 +20,7 @@ class CapturedStep {
   void operator()() {
     tiny_.tape.reset();
     tiny_.net.parameters().clear_gradients();
-    const Routing routing{.sequences = &tiny_.batch.sequences, .tasks = tiny_.batch.tasks};
+    const RoutingContext routing{.sequences = &tiny_.batch.sequences, .tasks = tiny_.batch.tasks};
     const auto loss = tiny_.net.loss(
         tiny_.tape, tiny_.batch, tiny_.net.gather(tiny_.tape, tiny_.batch, tiny_.bank), routing);
     tiny_.tape.backward(loss);
@@ -135,7 +135,7 @@ Results train(B& backend, Run run) {
     run([&] {
       tiny.tape.reset();
       const Random dropout(i);
-      const Routing routing{
+      const RoutingContext routing{
           .sequences = &tiny.batch.sequences, .tasks = tiny.batch.tasks, .dropout = &dropout};
       const auto loss = tiny.net.loss(tiny.tape, tiny.batch,
                                       tiny.net.gather(tiny.tape, tiny.batch, tiny.bank), routing);

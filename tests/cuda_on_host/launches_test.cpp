@@ -50,7 +50,7 @@ Launches launches_of(const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
   auto& x = parameters.add("x", 8, 20);
   parameters.set_trainable(x, true);
   Tape<B> tape(b);
-  const Routing routing{.sequences = &sequences, .tasks = tasks};
+  const RoutingContext routing{.sequences = &sequences, .tasks = tasks};
   Device::get().forget_calls();
   const auto y = linear(tape, tape.parameter(x), routing);
   const int forward = Device::get().launches();

@@ -30,7 +30,7 @@ TEST_CASE("a task vector is the mean over answers' positions of the last layer's
     const auto batch = batch_of({e});
     const auto h = tiny.net
                        .hidden(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, bank),
-                               Routing{&batch.sequences, batch.tasks})
+                               RoutingContext{&batch.sequences, batch.tasks})
                        .value();
     const auto& turn = e.turns.front();
     const Index first = images + std::ssize(turn.prompt) - 1;

@@ -41,11 +41,11 @@ Outcome step(Recompute recompute, bool every_row, Index layers = 2) {
   const Random dropout(8);
   Outcome outcome;
   tiny.tape.reset();
-  const Routing routing{.sequences = &batch.sequences,
-                        .tasks = batch.tasks,
-                        .observe = true,
-                        .dropout = &dropout,
-                        .supervise = true};
+  const RoutingContext routing{.sequences = &batch.sequences,
+                               .tasks = batch.tasks,
+                               .observe = true,
+                               .dropout = &dropout,
+                               .supervise = true};
   const auto features = tiny.net.gather(tiny.tape, batch, bank);
   Tape<Double>& tape = tiny.tape;
   Var<double> loss;
@@ -98,7 +98,7 @@ TEST_CASE("a pass that fills a cache is not recorded") {
   tiny.net.decoder().set_recompute(Recompute::block);
   const model::Batch batch = batch_of({{0, 0, {{{1, 4, 5}, {6, 2}}}}});
   model::KvCache<Double> cache(tiny.backend, 2, 4, batch.sequences, 3);
-  const Routing routing{&batch.sequences, batch.tasks};
+  const RoutingContext routing{&batch.sequences, batch.tasks};
   const auto bank = tiny.bank(1);
   CHECK_THROWS_WITH_AS(
       tiny.net.logits(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, bank), routing, &cache),

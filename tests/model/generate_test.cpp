@@ -131,7 +131,7 @@ TEST_CASE_TEMPLATE("logits with the cache are those without, at every step", V, 
   const auto& c = tiny.net.config().decoder;
   model::KvCache<Double> cache(tiny.backend, c.layers, c.kv_heads * c.head_size(), batch.sequences,
                                most);
-  Routing routing{&batch.sequences, batch.tasks, Routing::Memory::remember};
+  RoutingContext routing{&batch.sequences, batch.tasks, RoutingContext::Memory::remember};
   tiny.tape.set_recording(false);
   Tokens given(asked.size());
   const auto compare = [&](const Dense& logits) {
@@ -144,10 +144,10 @@ TEST_CASE_TEMPLATE("logits with the cache are those without, at every step", V, 
       }
     }
   };
-  compare(to_dense(tiny.net
-                       .logits(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, bench.bank),
-                               routing, &cache)
-                       .value()));
+  compare(to_dense(
+      tiny.net
+          .logits(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, bench.bank), routing, &cache)
+          .value()));
   Sequences single;
   std::vector<std::int32_t> rows;
   for (std::size_t s = 0; s < asked.size(); ++s) {
@@ -155,7 +155,7 @@ TEST_CASE_TEMPLATE("logits with the cache are those without, at every step", V, 
     rows.push_back(static_cast<std::int32_t>(s));
   }
   routing.sequences = &single;
-  routing.memory = Routing::Memory::reuse;
+  routing.memory = RoutingContext::Memory::reuse;
   for (Index step = 0; step < 4; ++step) {
     std::vector<std::int32_t> next, positions;
     for (std::size_t s = 0; s < asked.size(); ++s) {  // any words, not the likeliest

@@ -82,7 +82,7 @@ TEST_CASE_TEMPLATE("rows that nobody asks for can be left out", V, Lora4, Moe, H
   tiny.randomise(".router", 0.5);
   const Batch batch = batch_of(examples());
   const auto bank = tiny.bank(pictures);
-  const Routing routing{&batch.sequences, batch.tasks};
+  const RoutingContext routing{&batch.sequences, batch.tasks};
   std::map<std::string, Dense> gradients;
   const auto run = [&](bool all_rows) {
     tiny.tape.reset();

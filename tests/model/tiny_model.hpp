@@ -66,7 +66,7 @@ class TinyModel {
   Dense logits(const model::Batch& batch, const model::FeatureBank<B>& features) {
     tape.reset();
     tape.set_recording(false);
-    const Routing routing{&batch.sequences, batch.tasks};
+    const RoutingContext routing{&batch.sequences, batch.tasks};
     const Dense result =
         to_dense(net.logits(tape, batch, net.gather(tape, batch, features), routing).value());
     tape.set_recording(true);

@@ -188,8 +188,8 @@ class AnyBench {
     return name.starts_with("layer.lora") || name.starts_with("layer.router");
   }
 
-  Routing routing() {
-    return {&sequences, tasks, Routing::Memory::none, false, nullptr, supervise, losses};
+  RoutingContext routing() {
+    return {&sequences, tasks, RoutingContext::Memory::none, false, nullptr, supervise, losses};
   }
 
   Var<T> forward(Tape<B>& tape) { return linear(tape, tape.parameter(*x), routing()); }

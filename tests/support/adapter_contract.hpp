@@ -40,7 +40,7 @@ inline void train(AnyBench<double>& bench, AdamW<Double>& optimiser, Index task,
     tape.reset();
     assign(bench.x->value, random_dense(bench.x->value.rows, bench.x->value.cols,
                                         static_cast<std::uint64_t>(500 + 10 * task + step)));
-    Routing routing = bench.routing();
+    RoutingContext routing = bench.routing();
     routing.observe = true;
     routing.supervise = true;
     const auto y = bench.linear(tape, tape.parameter(*bench.x), routing);

@@ -28,10 +28,10 @@ class AdaptedLinear {
   /// Adds an adapter that was made elsewhere.
   void attach(std::unique_ptr<AnyAdapter<B>> adapter) { adapter_ = std::move(adapter); }
 
-  Var<T> operator()(Tape<B>& tape, Var<T> x, const Routing& routing) {
+  Var<T> operator()(Tape<B>& tape, Var<T> x, const RoutingContext& context) {
     if (!adapter_) return base_(tape, x);
-    if (const auto* frozen = base_.frozen()) return adapter_->with_base(tape, x, *frozen, routing);
-    return (*adapter_)(tape, x, base_(tape, x), routing);
+    if (const auto* frozen = base_.frozen()) return adapter_->with_base(tape, x, *frozen, context);
+    return (*adapter_)(tape, x, base_(tape, x), context);
   }
 
   const std::string& name() const { return name_; }

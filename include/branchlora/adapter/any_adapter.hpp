@@ -30,11 +30,11 @@ class AnyAdapter {
   virtual ~AnyAdapter() = default;
 
   /// Adds the adapter's output for x to the memory of y, the frozen layer's output.
-  virtual Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) = 0;
+  virtual Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const RoutingContext& context) = 0;
   /// The output of the frozen layer `base`, which has no bias, with the adapter's added to it.
   virtual Var<T> with_base(Tape<B>& tape, Var<T> x, const typename B::FrozenWeight& base,
-                           const Routing& routing) {
-    return (*this)(tape, x, op::frozen_linear(tape, x, base), routing);
+                           const RoutingContext& context) {
+    return (*this)(tape, x, op::frozen_linear(tape, x, base), context);
   }
   /// Prepares for task `task`, numbered from 0.
   virtual void begin_task(Index task) = 0;

@@ -29,7 +29,7 @@ class AnyFfn {
 
   /// The layer's output for x, tokens x width. `linears` are those that it was made over.
   virtual Var<T> operator()(Tape<B>& tape, const FfnLinears<B>& linears, Var<T> x,
-                            const Routing& routing) = 0;
+                            const RoutingContext& context) = 0;
 };
 
 }  // namespace branchlora

@@ -13,9 +13,9 @@ namespace branchlora {
 /// own `name`; x itself else.
 template <Backend B>
 Var<typename B::Scalar> input_dropout(Tape<B>& tape, Var<typename B::Scalar> x, double rate,
-                                      const Routing& routing, const std::string& name) {
-  if (rate > 0 && routing.dropout != nullptr) {
-    return op::dropout(tape, x, rate, routing.dropout->fork(name));
+                                      const RoutingContext& context, const std::string& name) {
+  if (rate > 0 && context.dropout != nullptr) {
+    return op::dropout(tape, x, rate, context.dropout->fork(name));
   }
   return x;
 }

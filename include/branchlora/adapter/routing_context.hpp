@@ -38,8 +38,6 @@ struct RoutingContext {
   AuxiliaryLosses* losses = nullptr;
 };
 
-using Routing = RoutingContext;
-
 /// Throws `Error` that names the layer unless `context` has sequences of `tokens` tokens in all, of
 /// which none is empty.
 inline void expect_sequences(const RoutingContext& context, Index tokens, const std::string& name) {

@@ -157,10 +157,10 @@ void train(Learner<B>& learner, const Split<B>& split, const std::string& task, 
       now.batch = make_batch(now.samples);
       Random dropout = random.fork("dropout").fork(static_cast<std::uint64_t>(step));
       if (ranks.rank() > 0) dropout = dropout.fork(static_cast<std::uint64_t>(ranks.rank()));
-      const Routing routing{.sequences = &now.batch.sequences,
-                            .tasks = now.batch.tasks,
-                            .dropout = &dropout,
-                            .supervise = true};
+      const RoutingContext routing{.sequences = &now.batch.sequences,
+                                   .tasks = now.batch.tasks,
+                                   .dropout = &dropout,
+                                   .supervise = true};
       now.logits = model.logits(tape, now.batch, gather_features(tape, now.samples), routing);
       auto loss = op::cross_entropy(tape, now.logits, now.batch.targets);
       for (auto& s : learner.strategies) loss = s->add_loss(tape, now, loss);
@@ -194,7 +194,8 @@ void observe(Learner<B>& learner, const Split<B>& split) {
       picks.push_back({&split, i});
     }
     const model::Batch batch = make_batch(picks);
-    const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks, .observe = true};
+    const RoutingContext routing{
+        .sequences = &batch.sequences, .tasks = batch.tasks, .observe = true};
     learner.model.hidden(tape, batch, gather_features(tape, picks), routing);
   }
   tape.set_recording(true);

@@ -46,7 +46,7 @@ std::vector<double> task_vector(model::Multimodal<B>& model, Tape<B>& tape,
       batch.push(e, bank.tokens);
     }
     tape.reset();
-    const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks};
+    const RoutingContext routing{.sequences = &batch.sequences, .tasks = batch.tasks};
     const auto h = model.hidden(tape, batch, model.gather(tape, batch, bank), routing).value();
     for (const std::int32_t r : batch.rows) {
       tape.backend().download(row.data(), h.row(r), row.size() * sizeof(T));

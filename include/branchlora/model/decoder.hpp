@@ -26,7 +26,7 @@ template <Backend B>
 struct DecoderPass {
   const Sequences* sequences = nullptr;
   const std::int32_t* positions = nullptr;  ///< Of each row, in backend memory.
-  const Routing* routing = nullptr;
+  const RoutingContext* routing = nullptr;
   KvCache<B>* cache = nullptr;  ///< Filled by a prefill, read and extended by a decoding step.
   bool decoding = false;        ///< Every row is one more token of its sequence.
   /// The rows whose hidden state is asked for, and the first of each sequence, ascending; null:
@@ -56,7 +56,7 @@ class DecoderBlock {
   /// With `kept`, what follows the attention is done, and returned, for those rows alone.
   Var<T> operator()(Tape<B>& tape, Var<T> x, Index layer, const op::RopeTable<B>& rope,
                     const DecoderPass<B>& pass, const KeptRows* kept = nullptr) {
-    Routing routing = *pass.routing;
+    RoutingContext routing = *pass.routing;
     Var<T> h = norm1_(tape, x);
     const Var<T> q = op::rope(tape, q_(tape, h, routing), rope, pass.positions);
     const Var<T> k = op::rope(tape, k_(tape, h, routing), rope, pass.positions);
@@ -236,7 +236,7 @@ class Decoder {
   auto again(Index layer, const DecoderPass<B>& pass, const KeptRows* kept) {
     expect(pass.cache == nullptr, "decoder: a pass that fills a cache can not be recorded");
     return [=, this, routing = *pass.routing](Tape<B>& tape, Var<T> x, bool second) {
-      Routing now = routing;
+      RoutingContext now = routing;
       now.observe = now.observe && !second;
       DecoderPass<B> own = pass;
       own.routing = &now;

@@ -32,7 +32,7 @@ std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& t
          config.length);
   KvCache<B> cache(backend, config.layers, config.kv_heads * config.head_size(), batch.sequences,
                    most);
-  Routing routing{&batch.sequences, tasks, Routing::Memory::remember, false, nullptr};
+  RoutingContext routing{&batch.sequences, tasks, RoutingContext::Memory::remember, false, nullptr};
   std::vector<std::vector<std::int32_t>> answers(static_cast<std::size_t>(count));
   std::vector<std::int32_t> next(static_cast<std::size_t>(count));
   std::vector<char> done(static_cast<std::size_t>(count), 0);
@@ -64,7 +64,7 @@ std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& t
         static_cast<std::int32_t>(batch.sequences.offsets[s + 1] - batch.sequences.offsets[s]) - 1;
   }
   routing.sequences = &single;
-  routing.memory = Routing::Memory::reuse;
+  routing.memory = RoutingContext::Memory::reuse;
   for (Index step = 1; going && step < most; ++step) {
     tape.reset();
     for (auto& p : positions) ++p;

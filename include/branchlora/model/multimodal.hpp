@@ -143,12 +143,12 @@ class Multimodal {
   }
 
   /// Hidden states of a batch, tokens x width.
-  Var<T> hidden(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing) {
+  Var<T> hidden(Tape<B>& tape, const Batch& batch, Var<T> features, const RoutingContext& routing) {
     return decode(tape, batch, features, {.routing = &routing});
   }
 
   /// Logits of the rows that predict a token, `batch.rows` x vocabulary.
-  Var<T> logits(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing,
+  Var<T> logits(Tape<B>& tape, const Batch& batch, Var<T> features, const RoutingContext& routing,
                 KvCache<B>* cache = nullptr) {
     const Var<T> h =
         decode(tape, batch, features, {.routing = &routing, .cache = cache, .kept = &batch.kept});
@@ -156,7 +156,7 @@ class Multimodal {
   }
 
   /// The mean cross-entropy of the batch's targets, 1 x 1.
-  Var<T> loss(Tape<B>& tape, const Batch& batch, Var<T> features, const Routing& routing) {
+  Var<T> loss(Tape<B>& tape, const Batch& batch, Var<T> features, const RoutingContext& routing) {
     return op::cross_entropy(tape, logits(tape, batch, features, routing), batch.targets);
   }
 

@@ -52,7 +52,8 @@ struct Pair {
     return y;
   }
 
-  Dense run(Tape<Double>& tape, const Dense& first, const Dense& second, const Routing& routing) {
+  Dense run(Tape<Double>& tape, const Dense& first, const Dense& second,
+            const RoutingContext& routing) {
     const auto rows = [&](const Dense& values) {
       const auto m = tape.scratch(values.rows, values.cols);
       assign(m, values);
@@ -76,8 +77,8 @@ TEST_CASE("linears that follow take the branches of the first, prefill and decod
   REQUIRE(gates[0].chosen != gates[1].chosen);
   Tape<Double> tape(bench.backend);
   tape.set_recording(false);
-  Routing routing = bench.routing();
-  routing.memory = Routing::Memory::remember;
+  RoutingContext routing = bench.routing();
+  routing.memory = RoutingContext::Memory::remember;
   const Dense second = random_dense(8, 10, 52);
   const Dense found = pair.run(tape, to_dense(bench.x->value), second, routing);
   const Dense expected = pair.expected(second, {0, 0, 0, 1, 2, 2, 2, 2});
@@ -86,7 +87,7 @@ TEST_CASE("linears that follow take the branches of the first, prefill and decod
   Sequences single;
   for (int s = 0; s < 3; ++s) single.push(1);
   routing.sequences = &single;
-  routing.memory = Routing::Memory::reuse;
+  routing.memory = RoutingContext::Memory::reuse;
   const Dense next = random_dense(3, 10, 53);
   const Dense decoded = pair.run(tape, random_dense(3, 10, 54), next, routing);
   const Dense right = pair.expected(next, {0, 1, 2});
@@ -173,7 +174,8 @@ TEST_CASE("a model's blocks choose and learn with one router each") {
   const model::Batch batch = batch_of({{0, 0, {{{1, 4, 5}, {2, 3}}}}, {1, 1, {{{1, 9, 3}, {6}}}}});
   const Dense answered = tiny.logits(batch, bank);
   CHECK(largest(answered) > 0);
-  const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks, .supervise = true};
+  const RoutingContext routing{
+      .sequences = &batch.sequences, .tasks = batch.tasks, .supervise = true};
   tiny.tape.reset();
   tiny.net.parameters().clear_gradients();
   const auto logits =

@@ -306,8 +306,8 @@ TEST_CASE("decoding needs the tasks alone") {
   const Dense prefill = bench.output();
   Tape<Double> tape(bench.backend);
   tape.set_recording(false);
-  Routing routing = bench.routing();
-  routing.memory = Routing::Memory::reuse;
+  RoutingContext routing = bench.routing();
+  routing.memory = RoutingContext::Memory::reuse;
   CHECK(to_dense(bench.linear(tape, tape.parameter(*bench.x), routing).value()) == prefill);
 }
 

@@ -84,7 +84,7 @@ class Bench {
   /// The hidden states before and after each block, and the logits of every row.
   void check_states() {
     const Batch all = batch(true);
-    const Routing routing{&all.sequences, all.tasks};
+    const RoutingContext routing{&all.sequences, all.tasks};
     double worst = 0;
     for (Index layers = 0; layers <= checkpoint.config().decoder.layers; ++layers) {
       CAPTURE(layers);
@@ -133,7 +133,7 @@ class Bench {
     import_peft<Lora<4>>(io::read_peft(adapter), net->parameters(), hyper, module_of);
     const auto features = bank(*net);
     const Batch all = batch(true);
-    const Routing routing{&all.sequences, all.tasks};
+    const RoutingContext routing{&all.sequences, all.tasks};
     const Dense losses = golden.matrix("losses");
     AdamW<B> optimizer(net->parameters());
     double worst = 0;

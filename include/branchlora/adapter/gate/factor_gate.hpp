@@ -62,13 +62,14 @@ class FactorGate {
   }
 
   /// The choice of every sequence of x, given the pool of A's factors, E x d_in.
-  Factors open(Tape<B>& tape, Var<T> x, const Routing& routing, MatrixView<const T> factors) {
+  Factors open(Tape<B>& tape, Var<T> x, const RoutingContext& context,
+               MatrixView<const T> factors) {
     auto& backend = tape.backend();
     Factors f;
-    f.sequences = routing.sequences;
+    f.sequences = context.sequences;
     f.a.chosen = tape.template array<std::int32_t>(x.rows() * rank);
     f.b.chosen = tape.template array<std::int32_t>(x.rows() * rank);
-    if (routing.memory == Routing::Memory::reuse) {
+    if (context.memory == RoutingContext::Memory::reuse) {
       a_memory_.recall(tape, x.rows(), rank, name_, f.a);
       b_memory_.recall(tape, x.rows(), rank, name_, f.b);
       return f;
@@ -107,7 +108,7 @@ class FactorGate {
     for (const GatePass<T, rank>& g : {f.a, f.b}) {
       gate::for_tokens(backend, g, 0, x.rows(), Spread{});
     }
-    if (routing.memory == Routing::Memory::remember) {
+    if (context.memory == RoutingContext::Memory::remember) {
       a_memory_.remember(backend, f.a);
       b_memory_.remember(backend, f.b);
     }

@@ -25,12 +25,12 @@ consteval bool check_gate() {
   static_assert(made || !say,
                 "A router's Gate lacks the constructor `(ParameterSet<B>& parameters, const "
                 "std::string& name, Index d_in, const Hyper& hyper, const Random& random)`.");
-  constexpr bool pass = requires(typename G::Pass p) {
+  constexpr bool has_pass = requires(typename G::Pass p) {
     p.weights;
     p.chosen;
   };
   static_assert(
-      pass || !say,
+      has_pass || !say,
       "A router's Gate lacks `using Pass`: the gates of a batch, a type derived from GatePass.");
   constexpr bool below_a = requires {
     { G::below_a } -> std::convertible_to<bool>;
@@ -88,28 +88,28 @@ consteval bool check_gate() {
       requires(G g, Tape<B> & tape, Var<T> x, const RoutingContext& context, MatrixView<T> below) {
     { g.open(tape, x, context, below) } -> std::same_as<typename G::Pass>;
   };
-  static_assert(open || !pass || !say,
+  static_assert(open || !has_pass || !say,
                 "A router's Gate lacks `Pass open(Tape<B>& tape, Var<T> x, const RoutingContext& "
                 "context, MatrixView<T> below)`: memory for a batch.");
   constexpr bool forward =
       requires(const G g, Plan<B>& plan, Tape<B>& tape, Var<T> x, const typename G::Pass& pass) {
     g.forward(plan, tape, x, pass, gate::NoMix{});
   };
-  static_assert(forward || !pass || !say,
+  static_assert(forward || !has_pass || !say,
                 "A router's Gate lacks `void forward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const "
                 "Pass& pass, const Mix& mix) const`: adds the steps that make gates.");
   constexpr bool end_forward = requires(G g, Tape<B> & tape, MatrixView<const T> x,
                                         const RoutingContext& context, typename G::Pass& pass) {
     g.end_forward(tape, x, context, pass);
   };
-  static_assert(end_forward || !pass || !say,
+  static_assert(end_forward || !has_pass || !say,
                 "A router's Gate lacks `void end_forward(Tape<B>& tape, MatrixView<const T> x, "
                 "const RoutingContext& context, Pass& pass)`: called when all gates are there.");
   constexpr bool gradients =
       requires(G g, Tape<B> & tape, const typename G::Pass& pass, MatrixView<T> below) {
     { g.gradients(tape, pass, Index{1}, below) } -> std::same_as<GateGradients<T>>;
   };
-  static_assert(gradients || !pass || !say,
+  static_assert(gradients || !has_pass || !say,
                 "A router's Gate lacks `GateGradients<T> gradients(Tape<B>& tape, const Pass& "
                 "pass, Index tokens, MatrixView<T> below)`: memory for gradients.");
   constexpr bool backward = requires(const G g, Plan<B>& plan, Tape<B>& tape, Var<T> x,
@@ -117,17 +117,17 @@ consteval bool check_gate() {
     g.backward(plan, tape, x, pass, d, gate::NoMix{});
   };
   static_assert(
-      backward || !pass || !say,
+      backward || !has_pass || !say,
       "A router's Gate lacks `void backward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& "
       "pass, GateGradients<T>& d, const Unmix& unmix) const`: adds the steps from gates to x.");
   constexpr bool end_backward = requires(const G g, Tape<B>& tape, Var<T> x,
                                          const typename G::Pass& pass, GateGradients<T>& d) {
     g.end_backward(tape, x, pass, d);
   };
-  static_assert(end_backward || !pass || !say,
+  static_assert(end_backward || !has_pass || !say,
                 "A router's Gate lacks `void end_backward(Tape<B>& tape, Var<T> x, const Pass& "
                 "pass, GateGradients<T>& d) const`: called when all gradients of gates are there.");
-  return made && pass && below_a && adopts && rowwise && begin_task && end_task && trains &&
+  return made && has_pass && below_a && adopts && rowwise && begin_task && end_task && trains &&
          routers && allowed && state && restore && open && forward && end_forward && gradients &&
          backward && end_backward;
 }

@@ -40,9 +40,9 @@ class DoraLayer final : public PlainAdapter<B> {
   }
 
   /// m / n * (y + s B A x), in new memory; that of y holds the sum in the brackets afterwards.
-  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
+  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const RoutingContext& context) override {
     expect_shape(y.value(), x.rows(), weight_.rows, this->name().c_str());
-    x = input_dropout(tape, x, dropout_, routing, this->name());
+    x = input_dropout(tape, x, dropout_, context, this->name());
     Operation step{this, x, y, {}, {}, factors(tape)};
     step.u = pair_.forward(tape, x.value(), scale_, y.value());
     const auto out = tape.scratch(y.rows(), y.cols());

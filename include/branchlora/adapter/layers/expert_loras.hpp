@@ -31,15 +31,15 @@ class ExpertLoras final : public PlainAdapter<B> {
 
   /// y + s B_e A_e x for each row of x, with e its expert: adds to the memory of y.
   Var<T> apply(Tape<B>& tape, Var<T> x, Var<T> y, const std::int32_t* expert_of,
-               const Routing& routing) {
-    x = input_dropout(tape, x, dropout_, routing, this->name());
+               const RoutingContext& context) {
+    x = input_dropout(tape, x, dropout_, context, this->name());
     Operation step{this, x, y, {}, {}, {expert_of, 1, V::rank}};
     step.u = loras_.forward(tape, x.value(), scale_, y.value(), step.chosen);
     return tape.finish(step, y.value(), x.needs_grad() || y.needs_grad() || loras_.trained() != 0);
   }
 
   Var<T> operator()(Tape<B>& /*tape*/, Var<T> /*x*/, Var<T> /*y*/,
-                    const Routing& /*routing*/) override {
+                    const RoutingContext& /*context*/) override {
     fail("{}: the experts of a feed-forward layer can not be applied to one linear", this->name());
   }
   /// The balance loss is one of all tokens.

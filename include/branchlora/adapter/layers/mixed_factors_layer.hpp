@@ -33,12 +33,12 @@ class MixedFactorsLayer final : public PlainAdapter<B> {
     factors_.use(1, 0);
   }
 
-  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
+  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const RoutingContext& context) override {
     const std::string& name = this->name();
     expect_shape(y.value(), x.rows(), factors_.up().cols, name.c_str());
-    expect_sequences(routing, x.rows(), name);
-    Operation step{this, x, x, y, {}, {}, {}, gate_.open(tape, x, routing, factors_.down())};
-    step.dropped = input_dropout(tape, x, dropout_, routing, name);
+    expect_sequences(context, x.rows(), name);
+    Operation step{this, x, x, y, {}, {}, {}, gate_.open(tape, x, context, factors_.down())};
+    step.dropped = input_dropout(tape, x, dropout_, context, name);
     auto& backend = tape.backend();
     step.u = tape.scratch(x.rows(), V::pool);
     step.z = tape.scratch(x.rows(), V::pool);

@@ -49,19 +49,19 @@ class MixedFfn final : public AnyFfn<B> {
   }
 
   Var<T> operator()(Tape<B>& tape, const FfnLinears<B>& linears, Var<T> x,
-                    const Routing& routing) override {
+                    const RoutingContext& context) override {
     auto* chosen = tape.template array<std::int32_t>(x.rows() * top_k);
     const Var<T> weights = route(tape, op::linear(tape, x, tape.parameter(*router_)), chosen);
     const auto expert = [&](ExpertLoras<B, V>& loras, AdaptedLinear<B>& linear, Var<T> slots) {
       return loras.apply(tape, slots, op::repeat_rows(tape, linear.base()(tape, x), top_k), chosen,
-                         routing);
+                         context);
     };
     const Var<T> slots = op::repeat_rows(tape, x, top_k);
     const Var<T> act =
         op::swiglu(tape, expert(*gate_, linears.gate, slots), expert(*up_, linears.up, slots));
     const auto zeros = tape.scratch(act.rows(), linears.down.base().out());
     tape.backend().fill(zeros, T(0));
-    const Var<T> delta = down_->apply(tape, act, tape.constant(zeros), chosen, routing);
+    const Var<T> delta = down_->apply(tape, act, tape.constant(zeros), chosen, context);
     return op::add(tape, linears.down.base()(tape, op::weigh_rows(tape, act, weights)),
                    op::weigh_rows(tape, delta, weights));
   }

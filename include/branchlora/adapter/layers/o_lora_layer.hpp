@@ -36,10 +36,10 @@ class OLoraLayer final : public PlainAdapter<B> {
   }
 
   /// Adds to the memory of y. Throws `Error` before the first task has begun.
-  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const Routing& routing) override {
+  Var<T> operator()(Tape<B>& tape, Var<T> x, Var<T> y, const RoutingContext& context) override {
     expect_begun();
     expect_shape(y.value(), x.rows(), pairs_.up().cols, this->name().c_str());
-    x = input_dropout(tape, x, dropout_, routing, this->name());
+    x = input_dropout(tape, x, dropout_, context, this->name());
     Operation step{this, x, y, {}, pairs_.forward(tape, x.value(), scale_, y.value())};
     return tape.finish(step, y.value(), x.needs_grad() || y.needs_grad() || pairs_.trained() != 0);
   }

@@ -142,7 +142,7 @@ class EwcOn final : public Strategy<B> {
     tape.reset();
     const std::vector<Pick<B>> samples{sample};
     const model::Batch batch = make_batch(samples);
-    const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks};
+    const RoutingContext routing{.sequences = &batch.sequences, .tasks = batch.tasks};
     const auto loss = lesson.model.loss(tape, batch, gather_features(tape, samples), routing);
     const auto tokens = std::ranges::count_if(batch.targets, [](auto t) { return t >= 0; });
     tape.backward(loss, static_cast<T>(tokens));  // the loss is the mean over the tokens

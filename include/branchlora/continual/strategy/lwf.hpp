@@ -103,7 +103,7 @@ class LwfOn final : public Strategy<B> {
     const model::Batch batch = make_batch(samples);
     const std::vector<std::int32_t> before(samples.size(),
                                            static_cast<std::int32_t>(lesson.number() - 1));
-    const Routing routing{.sequences = &batch.sequences, .tasks = before};
+    const RoutingContext routing{.sequences = &batch.sequences, .tasks = before};
     const auto features = gather_features(lesson.tape, samples);
     const auto logits = lesson.model.logits(lesson.tape, batch, features, routing).value();
     backend_->copy(logits, teacher_.view().middle_rows(first_row_[static_cast<std::size_t>(first)],
