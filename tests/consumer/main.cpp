@@ -2,10 +2,8 @@
 
 #include "branchlora/core/random.hpp"
 #include "branchlora/eigen/backend.hpp"
-#include "branchlora/io/safetensors.hpp"
-#include "ordinary.hpp"
 
-// Both sources see the same ordinary code, which must not be there twice. y = x w^T on the Eigen backend, against the sum written out.
+// y = x w^T on the Eigen backend, against the sum written out.
 int main() {
   using branchlora::MatrixView;
   const branchlora::Random random(1);
@@ -23,6 +21,5 @@ int main() {
                MatrixView<float>(&y, 1, 1));
 
   const float difference = y - (x[0] * w[0] + x[1] * w[1]);
-  const bool equal = difference < 1e-5F && difference > -1e-5F;
-  return equal && ordinary_code_works() ? 0 : 1;
+  return difference < 1e-5F && difference > -1e-5F ? 0 : 1;
 }

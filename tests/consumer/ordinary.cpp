@@ -5,7 +5,6 @@
 #include <span>
 #include <string>
 
-#include "branchlora/data/bpe/bpe_tokenizer.hpp"
 #include "branchlora/data/image.hpp"
 #include "branchlora/io/safetensors.hpp"
 
