@@ -63,6 +63,7 @@
 #include "branchlora/adapter/any_ffn.hpp"              // what may replace a block's FFN
 #include "branchlora/adapter/auxiliary_losses.hpp"     // values of the losses of adapters' own
 #include "branchlora/adapter/budget.hpp"               // ranks at which variants cost the same
+#include "branchlora/adapter/by_block.hpp"             // a method that differs by block
 #include "branchlora/adapter/cost.hpp"                 // parameters, flops, bytes at compile time
 #include "branchlora/adapter/exchange.hpp"             // PEFT adapters out and in
 #include "branchlora/adapter/gate/gates.hpp"           // gates: units, scores, weights, losses
@@ -88,6 +89,7 @@
 #include "branchlora/adapter/variant/mo_lora.hpp"               // MoLoRA
 #include "branchlora/adapter/variant/moa.hpp"            // MoA: a LoRA a domain, and a router
 #include "branchlora/adapter/variant/moe_lora.hpp"       // MoELoRA in CoIN's form
+#include "branchlora/adapter/variant/mola.hpp"           // MoLA: more experts in higher blocks
 #include "branchlora/adapter/variant/more.hpp"           // MoRE, as written and as released
 #include "branchlora/adapter/variant/mtl_lora.hpp"       // MTL-LoRA
 #include "branchlora/adapter/variant/o_lora.hpp"         // O-LoRA

@@ -43,7 +43,7 @@ TEST_CASE_TEMPLATE("a method makes the adapter that its variant describes", V, L
   B backend;
   const MatrixView<const double> weight(nullptr, 7, 10);  // Of which only the shape is asked.
   ParameterSet<B> parameters(backend);
-  const auto adapter = method<V>().make(parameters, "layer", weight, {.alpha = 6.0}, Random(3));
+  const auto adapter = method<V>().make(parameters, {"layer"}, weight, {.alpha = 6.0}, Random(3));
   CHECK(adapter->name() == "layer");
   adapter->begin_task(0);
   Index count = 0;
@@ -56,8 +56,8 @@ TEST_CASE_TEMPLATE("a method makes the adapter that its variant describes", V, L
 
   // Another of the same seed starts from the same numbers, one of another does not.
   ParameterSet<B> same(backend), other(backend);
-  (void)method<V>().make(same, "layer", weight, {.alpha = 6.0}, Random(3));
-  (void)method<V>().make(other, "layer", weight, {.alpha = 6.0}, Random(4));
+  (void)method<V>().make(same, {"layer"}, weight, {.alpha = 6.0}, Random(3));
+  (void)method<V>().make(other, {"layer"}, weight, {.alpha = 6.0}, Random(4));
   const auto* a = parameters.begin()->value.data;
   CHECK(a[0] == same.begin()->value.data[0]);
   CHECK(a[0] != other.begin()->value.data[0]);

@@ -327,10 +327,10 @@ class Spy final : public AnyAdapter<B> {
 Method<B> in_stages(std::vector<double> stages, Told& told) {
   Method<B> method = method_of<B, Branch>();
   method.stages = std::move(stages);
-  method.make = [make = method.make, &told](auto& parameters, const std::string& name, auto weight,
+  method.make = [make = method.make, &told](auto& parameters, const Place& place, auto weight,
                                             const Hyper& hyper, const Random& random) {
-    return std::make_unique<Spy>(make(parameters, name, weight, hyper, random),
-                                 name == "decoder.block.0.q" ? &told : nullptr);
+    return std::make_unique<Spy>(make(parameters, place, weight, hyper, random),
+                                 place.name == "decoder.block.0.q" ? &told : nullptr);
   };
   return method;
 }

@@ -65,6 +65,8 @@ using MeteoDense = MeteoRa<2, 6, 6>;
 using Moa6 = Moa<3, 6>;
 using MoaLinear = Moa6::with<router::Linear<per::MeanToken>>;
 
+using MoeMean = Moe::with<router::Uniform>;
+using HydraMean = Hydra::with<router::Uniform, freezing::MostActive<2>>;
 using MoeTopP = Moe::with<gating::TopP<60>, balance::Switch>;
 using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
 using AdaMole4 = AdaMole<3, 4>;
@@ -78,7 +80,7 @@ using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToke
       BranchSeparate, MoeBalanced, HydraBalanced, BranchBalanced, BranchFrozenOnly, BranchGrow,    \
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
-      Moa6, MoaLinear, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks
+      Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks
 
 }  // namespace branchlora::test
 
@@ -120,6 +122,8 @@ TYPE_TO_STRING(branchlora::test::Meteo);
 TYPE_TO_STRING(branchlora::test::MeteoDense);
 TYPE_TO_STRING(branchlora::test::Moa6);
 TYPE_TO_STRING(branchlora::test::MoaLinear);
+TYPE_TO_STRING(branchlora::test::MoeMean);
+TYPE_TO_STRING(branchlora::test::HydraMean);
 TYPE_TO_STRING(branchlora::test::MoeTopP);
 TYPE_TO_STRING(branchlora::test::BranchTopP);
 TYPE_TO_STRING(branchlora::test::AdaMole4);

@@ -20,9 +20,12 @@ class AdaptedLinear {
   AdaptedLinear(ParameterSet<B>& parameters, const std::string& name, Index in, Index out)
       : parameters_(&parameters), name_(name), base_(parameters, name, in, out, false) {}
 
-  /// Adds an adapter. Before that the layer is its base alone, whose weight must have its values.
-  void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
-    adapter_ = method.make(*parameters_, name_, base_.weight().value, hyper, random);
+  /// Adds an adapter; the layer is one of block `block` of `blocks`. Before that the layer is its
+  /// base alone, whose weight must have its values.
+  void attach(const Method<B>& method, const Hyper& hyper, const Random& random, Index block = 0,
+              Index blocks = 1) {
+    adapter_ =
+        method.make(*parameters_, {name_, block, blocks}, base_.weight().value, hyper, random);
   }
 
   /// Adds an adapter that was made elsewhere.

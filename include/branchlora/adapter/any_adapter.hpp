@@ -67,6 +67,14 @@ class AnyAdapter {
   virtual const std::string& name() const = 0;
 };
 
+/// Where an adapter stands: beside which linear layer, of which of a decoder's blocks. A linear by
+/// itself is of the only block.
+struct Place {
+  std::string name;  ///< Of the layer.
+  Index block = 0;   ///< From the lowest.
+  Index blocks = 1;  ///< How many there are.
+};
+
 template <Backend B>
 class AnyFfn;
 template <Backend B>
@@ -81,9 +89,9 @@ struct Method {
   bool selects = false;          ///< A router is picked at inference.
   bool uses_keys = false;        ///< It is picked by keys, and not told.
   bool freezes = false;          ///< Branches are frozen after a task by how active they were.
-  /// Makes the adapter beside the frozen linear layer `name` of the given weight (d_out x d_in,
+  /// Makes the adapter beside the frozen linear layer at `place` of the given weight (d_out x d_in,
   /// which outlives it and holds its final values).
-  std::function<std::unique_ptr<AnyAdapter<B>>(ParameterSet<B>&, const std::string& name,
+  std::function<std::unique_ptr<AnyAdapter<B>>(ParameterSet<B>&, const Place& place,
                                                MatrixView<const typename B::Scalar> weight,
                                                const Hyper&, const Random&)>
       make;

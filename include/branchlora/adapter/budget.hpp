@@ -28,7 +28,7 @@ struct StepShape {
 };
 
 /// What `V` costs on a model under a budget that is not `Budget::rank`.
-template <Priced V>
+template <PricedOnModels V>
 constexpr std::int64_t cost(Budget budget, const ModelShape& model, const StepShape& step = {}) {
   if (budget == Budget::parameters) return parameters<V>(model).total();
   const Work work = flops<V>(model, step.tokens, step.sequences).adapter;
@@ -37,7 +37,7 @@ constexpr std::int64_t cost(Budget budget, const ModelShape& model, const StepSh
 
 /// The R of 1 .. `Most` at which `Family<R>` on a model costs as nearly what `Reference` costs as
 /// any (the smaller of two that are as near).
-template <template <int> class Family, Priced Reference, int Most = 64>
+template <template <int> class Family, PricedOnModels Reference, int Most = 64>
 constexpr int rank_for(Budget budget, const ModelShape& model, const StepShape& step = {}) {
   const std::int64_t target = cost<Reference>(budget, model, step);
   int best = 1;

@@ -103,6 +103,13 @@ concept Priced = requires(std::int64_t n) {
   { V::optimizer_bytes(n, n) } -> std::same_as<std::int64_t>;
 };
 
+/// What differs from block to block of a model: `at(block, blocks, f)` calls f with the
+/// `std::type_identity` of the variant of that block, and returns what it does.
+template <class V>
+concept VariesByBlock = requires {
+  requires V::varies_by_block;
+};
+
 /// Trainable parameters of `V` beside a linear of `d_in` inputs and `d_out` outputs.
 template <Costed V>
 constexpr Parameters parameters(std::int64_t d_in, std::int64_t d_out) {

@@ -40,7 +40,7 @@ void merge_layer_of_task(const LayerPass<B, V>& layer, MatrixView<typename B::Sc
   const auto g = layer.gate.open(tape, x, {.sequences = &sequences, .tasks = tasks}, {});
   Plan<B> plan;
   layer.gate.forward(plan, tape, x, g);
-  plan.begin(backend, V::a_rows);
+  fused::do_work(backend, plan.begin(backend, V::a_rows), V::a_rows);
   if constexpr (V::Transform::enabled) u = layer.transform.forward(tape, g, u);
   const auto z = tape.scratch(V::a_rows, V::b_rows);
   using Mix = typename LayerPass<B, V>::Mix;

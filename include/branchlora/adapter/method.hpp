@@ -5,6 +5,7 @@
 #include <concepts>
 #include <memory>
 #include <string>
+#include <type_traits>
 
 #include "branchlora/adapter/any_ffn.hpp"
 #include "branchlora/adapter/layer.hpp"
@@ -31,27 +32,33 @@ struct LayerOf<B, V> {
 template <Backend B, class V>
 using LayerOf = typename detail::LayerOf<B, V>::type;
 
+/// Makes the adapter of variant `V` at `place`; see `Method::make`. What differs by block says by
+/// `at(block, blocks, f)` which variant stands there.
+template <Backend B, class V>
+std::unique_ptr<AnyAdapter<B>> make_adapter(ParameterSet<B>& parameters, const Place& place,
+                                            MatrixView<const typename B::Scalar> weight,
+                                            const Hyper& hyper, const Random& random) {
+  if constexpr (VariesByBlock<V>) {
+    return V::at(place.block, place.blocks, [&]<class U>(std::type_identity<U>) {
+      return make_adapter<B, U>(parameters, place, weight, hyper, random);
+    });
+  } else {
+    using Layer = LayerOf<B, V>;
+    const std::string& name = place.name;
+    if constexpr (std::constructible_from<Layer, decltype(parameters), decltype(name),
+                                          decltype(weight), decltype(hyper), decltype(random)>) {
+      return std::make_unique<Layer>(parameters, name, weight, hyper, random);
+    } else {
+      return std::make_unique<Layer>(parameters, name, weight.cols, weight.rows, hyper, random);
+    }
+  }
+}
+
 /// The method that variant `V` describes, on backend `B`.
 template <Backend B, class V>
 Method<B> method_of() {
-  Method<B> method{V::describe(),
-                   V::per_task_router,
-                   V::Selector::selects,
-                   V::Selector::uses_keys,
-                   V::Freezing::count > 0,
-                   [](ParameterSet<B>& parameters, const std::string& name,
-                      MatrixView<const typename B::Scalar> weight, const Hyper& hyper,
-                      const Random& random) -> std::unique_ptr<AnyAdapter<B>> {
-                     using Layer = LayerOf<B, V>;
-                     if constexpr (std::constructible_from<Layer, decltype(parameters),
-                                                           decltype(name), decltype(weight),
-                                                           decltype(hyper), decltype(random)>) {
-                       return std::make_unique<Layer>(parameters, name, weight, hyper, random);
-                     } else {
-                       return std::make_unique<Layer>(parameters, name, weight.cols, weight.rows,
-                                                      hyper, random);
-                     }
-                   }};
+  Method<B> method{V::describe(),          V::per_task_router,     V::Selector::selects,
+                   V::Selector::uses_keys, V::Freezing::count > 0, make_adapter<B, V>};
   if constexpr (requires { typename V::Supervision; }) {
     method.stages.clear();
     for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);

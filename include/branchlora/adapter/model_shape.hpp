@@ -4,6 +4,7 @@
 
 #include <array>
 #include <string_view>
+#include <type_traits>
 
 #include "branchlora/adapter/cost.hpp"
 
@@ -96,34 +97,63 @@ constexpr Flops flops(const LinearShape& linear, std::int64_t tokens, std::int64
   }
 }
 
+/// What has a price on a model.
+template <class V>
+concept PricedOnModels = Priced<V> || VariesByBlock<V>;
+
+/// The sum of cost(variant of the block, model of that block alone) over the blocks of a model.
+template <VariesByBlock V, class Cost>
+constexpr auto sum_of_blocks(ModelShape model, Cost cost) {
+  const std::int64_t blocks = model.layers;
+  model.layers = 1;
+  const auto of = [&](std::int64_t block) {
+    return V::at(block, blocks, [&](auto variant) { return cost(variant, model); });
+  };
+  decltype(of(0)) all{};
+  for (std::int64_t block = 0; block < blocks; ++block) all += of(block);
+  return all;
+}
+
 /// Trainable parameters of `V` on all linears of a model. The projector's are not among them: see
 /// `ModelShape::projector_parameters`.
-template <Priced V>
+template <PricedOnModels V>
 constexpr Parameters parameters(const ModelShape& model) {
-  Parameters layer;
-  for (const LinearShape& linear : model.linears) layer += parameters<V>(linear);
-  Parameters all = model.layers * layer;
-  if constexpr (requires { requires V::Router::per_model; }) {
-    const Parameters one = parameters<V>(model.linears.front());
-    all.router = one.router;
-    all.shared = one.shared;
+  if constexpr (VariesByBlock<V>) {
+    return sum_of_blocks<V>(model, []<class U>(std::type_identity<U>, const ModelShape& block) {
+      return parameters<U>(block);
+    });
+  } else {
+    Parameters layer;
+    for (const LinearShape& linear : model.linears) layer += parameters<V>(linear);
+    Parameters all = model.layers * layer;
+    if constexpr (requires { requires V::Router::per_model; }) {
+      const Parameters one = parameters<V>(model.linears.front());
+      all.router = one.router;
+      all.shared = one.shared;
+    }
+    return all;
   }
-  return all;
 }
 
 /// Operations of `V` and of the frozen linears of a model, the adapted ones alone: no attention
 /// scores, vision tower, projector or output head. Counted as for one linear.
-template <Priced V>
+template <PricedOnModels V>
 constexpr Flops flops(const ModelShape& model, std::int64_t tokens, std::int64_t sequences = 1) {
-  Flops layer;
-  for (const LinearShape& linear : model.linears) {
-    layer += flops<V>(linear, tokens, sequences);
+  if constexpr (VariesByBlock<V>) {
+    return sum_of_blocks<V>(model, [=]<class U>(std::type_identity<U>, const ModelShape& block) {
+      return flops<U>(block, tokens, sequences);
+    });
+  } else {
+    Flops layer;
+    for (const LinearShape& linear : model.linears) {
+      layer += flops<V>(linear, tokens, sequences);
+    }
+    return model.layers * layer;
   }
-  return model.layers * layer;
 }
 
 /// Bytes that training with AdamW takes: adapters with one router set, and the projector.
-template <Priced V>
+template <PricedOnModels V>
 constexpr std::int64_t optimizer_bytes(const ModelShape& model) {
   return adamw_bytes * (parameters<V>(model).total() + model.projector_parameters());
 }

@@ -88,13 +88,18 @@ class DecoderBlock {
     for (auto* linear : {&o_, &down_}) linear->base().initialize(random, closing);
   }
 
-  /// Adds the adapters of a method, and its feed-forward layer if it has one of its own.
-  void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
-    for (auto* linear : {&q_, &k_, &v_, &o_}) linear->attach(method, hyper, random);
+  /// Adds the adapters of a method, and its feed-forward layer if it has one of its own, to block
+  /// `block` of `blocks`.
+  void attach(const Method<B>& method, const Hyper& hyper, const Random& random, Index block,
+              Index blocks) {
+    const auto attach_to = [&](auto... linears) {
+      (linears->attach(method, hyper, random, block, blocks), ...);
+    };
+    attach_to(&q_, &k_, &v_, &o_);
     if (method.make_ffn) {
       ffn_ = method.make_ffn(*parameters_, {gate_, up_, down_}, hyper, random);
     } else {
-      for (auto* linear : {&gate_, &up_, &down_}) linear->attach(method, hyper, random);
+      attach_to(&gate_, &up_, &down_);
     }
     for_each_linear([&](AdaptedLinear<B>& linear) {
       if (&linear != &q_ && linear.adapter() != nullptr) linear.adapter()->follow(*q_.adapter());
@@ -199,7 +204,9 @@ class Decoder {
 
   /// Adds the adapters of a method.
   void attach(const Method<B>& method, const Hyper& hyper, const Random& random) {
-    for (auto& block : blocks_) block.attach(method, hyper, random);
+    for (Index i = 0; i < config_.layers; ++i) {
+      blocks_[static_cast<std::size_t>(i)].attach(method, hyper, random, i, config_.layers);
+    }
   }
 
   /// Calls f on every adapted linear layer, block by block.

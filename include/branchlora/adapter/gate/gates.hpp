@@ -13,6 +13,7 @@
 #include "branchlora/adapter/gate/no_gate.hpp"
 #include "branchlora/adapter/gate/scores/linear.hpp"
 #include "branchlora/adapter/gate/scores/of_task.hpp"
+#include "branchlora/adapter/gate/uniform_gate.hpp"
 
 namespace branchlora {
 

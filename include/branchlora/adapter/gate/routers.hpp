@@ -131,6 +131,16 @@ class Routers {
 
 namespace gate {
 
+/// Adds the sum of rows to the gradient of a parameter of one row.
+template <Backend B>
+void sum_rows(B& backend, MatrixView<const typename B::Scalar> rows,
+              Parameter<typename B::Scalar>& p) {
+  const auto sum = p.sink();
+  backend.reduce_columns(
+      rows.rows, rows.cols, [=] BRANCHLORA_BODY(Index r, Index c) { return rows(r, c); },
+      sum.view.data, sum.add);
+}
+
 /// Calls f(router, first unit, count) for each run of the units `first .. first + count` of a batch
 /// of V's gates that have one router; a unit is a token, or a sequence.
 template <class V, Backend B, class Pass, class F>

@@ -16,6 +16,8 @@ namespace branchlora {
 
 template <Backend B, class V>
 class NoGate;
+template <Backend B, class V>
+class UniformGate;
 template <Backend B, class V, class Scores>
 class GateLayer;
 template <Backend B, class V, class Own>
@@ -86,6 +88,23 @@ struct None {
   static constexpr int rows(int /*branches*/) { return 0; }
   static std::vector<double> reference(const UnitReference& /*unit*/) { return {0.0}; }
   bool operator==(const None&) const = default;
+};
+
+/// No scores: each of the n branches in use has the weight 1/n, whatever the input. Nothing is
+/// trained but A and B, and the adapter can be merged into a weight, as the mean of its branches.
+struct Uniform {
+  using Category = category::Router;
+  using Granularity = per::Token;
+  template <class B, class V>
+  using Gate = UniformGate<B, V>;
+  static constexpr bool per_task = false;
+  static constexpr bool constant = true;
+  static constexpr std::string_view name() { return "router::Uniform"; }
+  static constexpr int rows(int /*scores*/) { return 0; }
+  static std::vector<double> reference(const UnitReference& unit) {
+    return std::vector<double>(static_cast<std::size_t>(unit.scores));
+  }
+  bool operator==(const Uniform&) const = default;
 };
 
 /// Scores are R x, with R of shape branches x d_in and no bias (or as many rows as the gating asks

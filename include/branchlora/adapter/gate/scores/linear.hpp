@@ -120,11 +120,9 @@ class LinearScores {
     gate::for_unit_runs<V>(
         routers_, g, 0, dlogits.rows, [&](const Router& router, Index first, Index count) {
           if (!router.bias->trainable) return;
-          const auto db = router.bias->sink();
-          const auto rows = dlogits.middle_rows(first, count).middle_cols(V::gate_rows - n, n);
-          tape.backend().reduce_columns(
-              count, n, [=] BRANCHLORA_BODY(Index i, Index c) { return rows(i, c); }, db.view.data,
-              db.add);
+          gate::sum_rows(tape.backend(),
+                         dlogits.middle_rows(first, count).middle_cols(V::gate_rows - n, n),
+                         *router.bias);
         });
   }
 

@@ -115,11 +115,11 @@ class TaskScores {
         const auto dw = map_->sink();
         backend.skinny_outer(d.logits, g.inputs, T(1), dw.view, dw.add, Chosen{});
       }
-      if (Policy::bias && bias_->trainable) sum_rows(backend, d.logits, *bias_);
+      if (Policy::bias && bias_->trainable) gate::sum_rows(backend, d.logits, *bias_);
     }
     routers_.for_runs(*g.sequences, g.tasks, [&](const Router& router, Index first, Index count) {
       if (!router.weight->trainable) return;
-      sum_rows(backend, dinputs.middle_rows(first, count), *router.weight);
+      gate::sum_rows(backend, dinputs.middle_rows(first, count), *router.weight);
     });
   }
 
@@ -140,14 +140,6 @@ class TaskScores {
       });
     }
     return scores;
-  }
-
-  /// Adds the sum of rows to the gradient of a parameter of one row.
-  static void sum_rows(B& backend, MatrixView<const T> rows, Parameter<T>& p) {
-    const auto sum = p.sink();
-    backend.reduce_columns(
-        rows.rows, rows.cols, [=] BRANCHLORA_BODY(Index r, Index c) { return rows(r, c); },
-        sum.view.data, sum.add);
   }
 
  private:
