@@ -110,7 +110,7 @@ TEST_CASE_TEMPLATE("what differs by block starts at zero and trains in all block
   model.randomise(".lora_B", 0.3);
   model.tape.reset();
   model.net.parameters().clear_gradients();
-  const Routing routing{.sequences = &batch.sequences, .tasks = batch.tasks};
+  const RoutingContext routing{.sequences = &batch.sequences, .tasks = batch.tasks};
   const auto logits =
       model.net.logits(model.tape, batch, model.net.gather(model.tape, batch, bank), routing);
   model.tape.backward(op::cross_entropy(model.tape, logits, batch.targets));
