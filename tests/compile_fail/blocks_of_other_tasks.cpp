@@ -1,4 +1,4 @@
-// expect: The variants of ByBlock must agree on freezing, selector, supervision and per-task routers.
+// expect: The variants of ByBlock must agree on freezing, selector, supervision and task routers.
 #include "branchlora/adapter/by_block.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"

@@ -52,9 +52,9 @@ struct ByBlock {
   static_assert((detail::of_policies<Vs> && ...),
                 "ByBlock takes variants that are an Adapter<...>.");
   using First = typename detail::First<Vs...>::type;
-  static_assert((detail::trained_alike<First, Vs> && ...),
-                "The variants of ByBlock must agree on freezing, selector, supervision and "
-                "per-task routers.");
+  static_assert(
+      (detail::trained_alike<First, Vs> && ...),
+      "The variants of ByBlock must agree on freezing, selector, supervision and task routers.");
   static_assert(
       !(detail::has_model_router<Vs> || ...),
       "ByBlock takes no router::PerModel: its blocks may have other numbers of branches.");

@@ -41,7 +41,7 @@ struct Threshold {
   /// The threshold's score is the last one, and has a bias.
   static constexpr int scores(int branches) { return branches + 1; }
   static constexpr int biased_scores = 1;
-  static constexpr double tau(Index branches) {
+  BRANCHLORA_HD static constexpr double tau(Index branches) {
     return Percent / 100.0 / static_cast<double>(branches);
   }
   static std::string name() { return fmt::format("gating::Threshold<{}>", Percent); }

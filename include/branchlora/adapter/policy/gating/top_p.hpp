@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -71,7 +72,8 @@ struct TopP {
     double sum = of(0);
     std::size_t count = 1;
     while (count < order.size() && sum < Percent / 100.0) sum += of(count++);
-    GateReference g{std::vector<double>(p.size()), {order.begin(), order.begin() + count}};
+    const auto end = order.begin() + static_cast<std::ptrdiff_t>(count);
+    GateReference g{std::vector<double>(p.size()), {order.begin(), end}};
     if (count < order.size()) g.gap = std::min(of(count - 1) - of(count), sum - Percent / 100.0);
     if (count > 1) g.gap = std::min(g.gap, Percent / 100.0 - (sum - of(count - 1)));
     return reference::weighted(g, p, true);
