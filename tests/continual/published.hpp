@@ -6,7 +6,10 @@
 
 #include "../io/temporary_folder.hpp"
 #include "branchlora/continual/base.hpp"
+#include "branchlora/continual/instances.hpp"
 #include "model/published/golden.hpp"
+
+BRANCHLORA_CONTINUAL_INSTANCES(extern, branchlora::eigen::Backend<float>)
 
 namespace branchlora::test {
 

@@ -9,9 +9,12 @@
 
 #include "../io/temporary_folder.hpp"
 #include "branchlora/continual/preparation.hpp"
+#include "branchlora/continual/instances.hpp"
 #include "branchlora/continual/run.hpp"
 #include "model/samples.hpp"
 #include "model/tiny_model.hpp"
+
+BRANCHLORA_CONTINUAL_INSTANCES(extern, branchlora::eigen::Backend<float>)
 
 namespace branchlora::test {
 
