@@ -1,6 +1,5 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -11,6 +10,8 @@
 #include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/snapshot.hpp"
+#include "branchlora/data/instructions.hpp"
+#include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/json.hpp"
 #include "branchlora/io/safetensors.hpp"
 #include "study.hpp"

@@ -15,6 +15,7 @@
 #include "branchlora/continual/preparation.hpp"
 #include "branchlora/continual/run.hpp"
 #include "branchlora/continual/validation.hpp"
+#include "branchlora/core/version.hpp"
 #include "branchlora/data/coin.hpp"
 #include "branchlora/data/paraphrase.hpp"
 #include "branchlora/report/progress.hpp"

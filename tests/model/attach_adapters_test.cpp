@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "../io/temporary_folder.hpp"
+#include "branchlora/io/atomic_file.hpp"
 #include "model/tiny_model.hpp"
 #include "support/variants.hpp"
 

@@ -1,6 +1,7 @@
 #include "branchlora/model/config.hpp"
 
 #include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
 
 using namespace branchlora::model;
 

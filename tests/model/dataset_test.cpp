@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "../io/temporary_folder.hpp"
+#include "branchlora/data/tokenizer.hpp"
 #include "model/samples.hpp"
 
 using namespace branchlora;

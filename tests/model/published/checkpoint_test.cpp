@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "branchlora/eigen/backend.hpp"
+#include "branchlora/io/atomic_file.hpp"
 #include "golden.hpp"
 #include "io/sparse_file.hpp"
 #include "io/temporary_folder.hpp"
