@@ -20,11 +20,11 @@ TEST_CASE("padding and cutting keep whole characters") {
   CHECK(pad("±", 3) == "±  ");
   CHECK(pad("±", 3, true) == "  ±");
   CHECK(pad("long", 2) == "long");
-  CHECK(truncate("abcdef", 6) == "abcdef");
-  CHECK(truncate("abcdef", 4) == "abc…");
-  CHECK(truncate("±±±±", 3) == "±±…");
-  CHECK(truncate("任务任务", 4) == "任…");
-  CHECK(truncate("ab", 0).empty());
+  CHECK(branchlora::report::truncate("abcdef", 6) == "abcdef");
+  CHECK(branchlora::report::truncate("abcdef", 4) == "abc…");
+  CHECK(branchlora::report::truncate("±±±±", 3) == "±±…");
+  CHECK(branchlora::report::truncate("任务任务", 4) == "任…");
+  CHECK(branchlora::report::truncate("ab", 0).empty());
 }
 
 TEST_CASE("wrapping at spaces") {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "../../io/temporary_folder.hpp"
+#include "branchlora/model/published/checkpoint.hpp"
 #include "model/published/golden.hpp"
 #include "model/samples.hpp"
 

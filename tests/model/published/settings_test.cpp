@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
 
+#include "branchlora/io/json.hpp"
 #include "io/temporary_folder.hpp"
 
 using namespace branchlora;
