@@ -174,7 +174,7 @@ void time_block(B& backend, Index tokens, double rate) {
   ParameterSet<B> parameters(backend);
   model::DecoderBlock<B> block(parameters, "block", config);
   block.for_each_linear([&](auto& l) { freeze(backend, l.base(), Storage::bfloat16); });
-  block.attach(method_of<B, Branch>(), Hyper{}, Random(2));
+  block.attach(method_of<B, Branch>(), Hyper{}, Random(2), 0, 1);
   block.for_each_linear([](auto& linear) { linear.adapter()->begin_task(0); });
   const op::RopeTable<B> rope(backend, config.length, config.head_size(), config.rope_base);
   auto& x = input(parameters, tokens, config.width);
