@@ -19,7 +19,6 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <thread>
 
 #include "backend.hpp"
 #include "branchlora/data/augment.hpp"
@@ -60,7 +59,7 @@ struct Options {
   double decay = 0.02;
   double words_weight = 0.3;  ///< Of the words' loss beside the answers'.
   bool keep_words = false;    ///< No weight decay of the words' embeddings.
-  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  int threads = 1;
   Index report = 200;
 };
 
