@@ -72,9 +72,7 @@ class BlockGate {
   void forward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g,
                const Mix& mix = gate::no_mix) const {
     if (leads()) return own_->forward(plan, tape, x, g, mix);
-    plan.rowwise({}, [&g, &mix](B& backend, Index first, Index count) {
-      gate::for_tokens(backend, g, first, count, mix);
-    });
+    gate::for_tokens(plan, g, mix);
   }
   void end_forward(Tape<B>& tape, MatrixView<const T> x, const RoutingContext& context, Pass& g) {
     if (leads()) own_->end_forward(tape, x, context, g);
@@ -89,9 +87,7 @@ class BlockGate {
   void backward(Plan<B>& plan, Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d,
                 const Unmix& unmix) const {
     if (leads()) return own_->backward(plan, tape, x, g, d, unmix);
-    plan.rowwise({}, [&g, &unmix](B& backend, Index first, Index count) {
-      gate::for_tokens(backend, g, first, count, unmix);
-    });
+    gate::for_tokens(plan, g, unmix);
   }
   void end_backward(Tape<B>& tape, Var<T> x, const Pass& g, GateGradients<T>& d) const {
     if (leads()) own_->end_backward(tape, x, g, d);

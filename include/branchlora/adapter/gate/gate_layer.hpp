@@ -12,7 +12,6 @@
 #include "branchlora/adapter/gate/gate_losses.hpp"
 #include "branchlora/adapter/gate/gate_memory.hpp"
 #include "branchlora/adapter/gate/losses/branch_bias.hpp"
-#include "branchlora/adapter/gate/no_gate.hpp"
 #include "branchlora/adapter/gate/sequence_units.hpp"
 #include "branchlora/adapter/gate/token_units.hpp"
 #include "branchlora/adapter/gate/weigh.hpp"
@@ -159,9 +158,7 @@ class GateLayer {
         Units::backward(backend, g, d, temperature(), first, count, unmix);
       });
     } else {
-      plan.rowwise({}, [&g, &unmix](B& backend, Index first, Index count) {
-        gate::for_tokens(backend, g, first, count, unmix);
-      });
+      gate::for_tokens(plan, g, unmix);
     }
     if constexpr (rowwise) {
       if constexpr (Losses::of_batch) plan.batch([this, &tape, &g, &d] { close(tape, g, d); });

@@ -6,6 +6,7 @@
 
 #include "branchlora/adapter/gate/routers.hpp"
 #include "branchlora/adapter/gate/weigh.hpp"
+#include "branchlora/core/plan.hpp"
 
 namespace branchlora::gate {
 
@@ -21,6 +22,14 @@ inline constexpr NoMix no_mix{};
 template <Backend B, class Pass, class What>
 void for_tokens(B& backend, const Pass& g, Index first, Index count, What what) {
   backend.for_each(count, [=] BRANCHLORA_BODY(Index i) { what(g, first + i); });
+}
+
+/// The same as a row-wise step of `plan`. `g` and `what` must outlive it.
+template <Backend B, class Pass, class What>
+void for_tokens(Plan<B>& plan, const Pass& g, const What& what) {
+  plan.rowwise({}, [&g, &what](B& backend, Index first, Index count) {
+    for_tokens(backend, g, first, count, what);
+  });
 }
 
 /// Divides the gradient of scores / temperature by the temperature: then it is that of the scores.

@@ -70,9 +70,7 @@ class UniformGate {
   template <class Unmix>
   void backward(Plan<B>& plan, Tape<B>&, Var<T> /*x*/, const Pass& g, GateGradients<T>&,
                 const Unmix& unmix) const {
-    plan.rowwise({}, [&g, &unmix](B& backend, Index first, Index count) {
-      gate::for_tokens(backend, g, first, count, unmix);
-    });
+    gate::for_tokens(plan, g, unmix);
   }
   void end_backward(Tape<B>&, Var<T> /*x*/, const Pass&, GateGradients<T>&) const {}
 

@@ -26,6 +26,13 @@ concept Policy = std::is_empty_v<P> && requires {
 template <class P, class C>
 concept PolicyOf = Policy<P> && std::same_as<typename P::Category, C>;
 
+/// Whether a policy says a number of at least 1 as its `value`.
+template <class P>
+concept Counted = requires {
+  { P::value } -> std::convertible_to<int>;
+  requires P::value >= 1;
+};
+
 /// The policy as it is written in a program, such as "Rank<16>".
 template <Policy P>
 std::string describe() {

@@ -17,14 +17,10 @@ struct Rank {
   /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
   template <class P, bool say = false>
   static consteval bool check() {
-    constexpr bool value = requires {
-      { P::value } -> std::convertible_to<int>;
-      requires P::value >= 1;
-    };
-    static_assert(value || !say,
+    static_assert(Counted<P> || !say,
                   "A policy of category::Rank lacks `static constexpr int value`: the rank of one "
                   "branch, at least 1.");
-    return value;
+    return Counted<P>;
   }
   template <class P>
   static constexpr bool accepts = check<P>();
