@@ -18,6 +18,19 @@ struct Cut {
   Index piece;
 };
 
+/// Calls `body(first, last)` as code that is compiled once, for one thread and for several: two
+/// copies, one of them inlined, may fuse other multiplications with additions and so differ in
+/// bits.
+#if defined(__GNUC__) && !defined(__clang__)
+template <class Body>
+[[gnu::noipa]] void do_range(Body& body, Index first, Index last) {
+#else
+template <class Body>
+[[gnu::noinline]] void do_range(Body& body, Index first, Index last) {
+#endif
+  body(first, last);
+}
+
 /// Calls `body(first, last)` for contiguous ranges that together cover `[0, n)`: one range for one
 /// thread and within another region, and else a multiple of `threads`, as even as the grain allows.
 /// Ranges may be done in any order and side by side. The first exception of a body is thrown.
@@ -27,10 +40,10 @@ void parallel_blocks(Index n, Cut cut, int threads, Body&& body) {
   const Index grains = (n + cut.grain - 1) / cut.grain;
   const Index each = std::max<Index>(n / (std::max(threads, 1) * cut.piece), 1);
   const Index ranges = std::min(grains, threads * each);
-  if (ranges <= 1 || threads == 1 || ThreadPool::busy()) return body(Index{0}, n);
+  if (ranges <= 1 || threads == 1 || ThreadPool::busy()) return do_range(body, Index{0}, n);
   const auto at = [=](Index range) { return std::min(n, grains * range / ranges * cut.grain); };
   ThreadPool::of_thread().run(threads, ranges,
-                              [&](Index range) { body(at(range), at(range + 1)); });
+                              [&](Index range) { do_range(body, at(range), at(range + 1)); });
 }
 
 /// Nanoseconds that a core takes for so many multiplications with additions, about: more than a
@@ -49,17 +62,17 @@ inline int worthwhile(int threads, std::chrono::nanoseconds work) {
 template <class Body>
 void parallel_timed(Index n, Index grain, int threads, Body&& body) {
   if (threads == 1 || n <= 2 * grain || ThreadPool::busy()) {
-    if (n > 0) body(Index{0}, n);
+    if (n > 0) do_range(body, Index{0}, n);
     return;
   }
   using std::chrono::nanoseconds;
   const auto start = std::chrono::steady_clock::now();
-  body(Index{0}, grain);
+  do_range(body, Index{0}, grain);
   const nanoseconds taken = std::chrono::steady_clock::now() - start;
   const Index piece =
       std::max<Index>(ThreadPool::least / std::max(taken, nanoseconds(1)), 1) * grain;
   parallel_blocks(n - grain, {grain, piece}, worthwhile(threads, taken * (n / grain - 1)),
-                  [&](Index first, Index last) { body(grain + first, grain + last); });
+                  [&](Index first, Index last) { do_range(body, grain + first, grain + last); });
 }
 
 }  // namespace branchlora::eigen
