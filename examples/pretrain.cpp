@@ -19,6 +19,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <thread>
 
 #include "backend.hpp"
 #include "branchlora/data/augment.hpp"
@@ -59,7 +60,7 @@ struct Options {
   double decay = 0.02;
   double words_weight = 0.3;  ///< Of the words' loss beside the answers'.
   bool keep_words = false;    ///< No weight decay of the words' embeddings.
-  int threads = 1;
+  int threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   Index report = 200;
 };
 

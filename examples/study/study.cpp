@@ -40,7 +40,8 @@ struct Settings {
   Index search_steps = 0;      ///< Steps a task of the search; 0: a third of `options.steps`.
   int seeds = 1;
   int jobs = 1;
-  int threads = 1;  ///< Of each row.
+  int threads = 0;  ///< Of each row; 0: `cores`, shared out among the rows at a time.
+  int cores = 1;
   Index limit = 0;  ///< Test questions of each task at most; 0: all.
   std::string instructions = "Original";
   bool resume = false;
@@ -212,7 +213,7 @@ class Study {
         processes_(&processes),
         rows_(rows_of(s, all)),
         base_(continual::Base::open(s.base, s.vocabulary)),
-        backend_(s.threads),
+        backend_(s.cores),
         tasks_(load_tasks(s, base_, backend_)),
         held_out_(s.search.empty() ? Tasks() : continual::hold_out<Backend>(tasks_)),
         searched_{s.out / "search", {}, {}},
@@ -292,6 +293,8 @@ class Study {
       left.push_back(i);
       total += steps_of(work.jobs[i], tasks.size());
     }
+    const int at_a_time = std::clamp(static_cast<int>(left.size()), 1, s_.jobs);
+    const int threads = s_.threads > 0 ? s_.threads : std::max(1, s_.cores / at_a_time);
     report::Progress progress(total);
     run_all(left.size(), s_.jobs, [&](std::size_t k) {
       const Job& job = work.jobs[left[k]];
@@ -302,9 +305,9 @@ class Study {
         line.advance(steps_of(job, tasks.size()), "finished before");
         return;
       }
-      results = run(job, tasks, &work == &trained_, s_.threads,
+      results = run(job, tasks, &work == &trained_, threads,
                     [&](Index steps, const std::string& what) { line.advance(steps, what); });
-      write_records(results, work.folder, job.name, s_.threads);
+      write_records(results, work.folder, job.name, threads);
     });
   }
 
@@ -431,7 +434,8 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
          const Processes& processes) {
   Settings s;
   if (processes.count == 1) {
-    s.jobs = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    s.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    s.jobs = s.cores;
   }
   CLI::App app("Learns tasks one after another with each row's method and prints a table.", title);
   app.add_option("--data", s.data, "Folder of the tasks")->check(CLI::ExistingDirectory);
@@ -453,7 +457,9 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
                  "Training steps of each task in the search (default: a third of --steps)")
       ->check(CLI::PositiveNumber);
   app.add_option("--jobs", s.jobs, "Rows to train at a time")->check(CLI::PositiveNumber);
-  app.add_option("--threads", s.threads, "Threads of each row")->check(CLI::PositiveNumber);
+  app.add_option("--threads", s.threads,
+                 "Threads of each row (default: the cores, shared out among the rows at a time)")
+      ->check(CLI::PositiveNumber);
   app.add_option("--instructions", s.instructions,
                  "One wording of each task's instructions, or one of ten, drawn for each question")
       ->check(CLI::IsMember(
