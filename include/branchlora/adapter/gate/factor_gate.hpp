@@ -105,9 +105,8 @@ class FactorGate {
       }
     });
     f.a.unit_of = f.b.unit_of = gate::units_of_tokens(tape, *f.sequences);
-    for (const GatePass<T, rank>& g : {f.a, f.b}) {
-      gate::for_tokens(backend, g, 0, x.rows(), Spread{});
-    }
+    gate::for_tokens(backend, f.a, 0, x.rows(), Spread{});
+    gate::for_tokens(backend, f.b, 0, x.rows(), Spread{});
     if (context.memory == RoutingContext::Memory::remember) {
       a_memory_.remember(backend, f.a);
       b_memory_.remember(backend, f.b);
