@@ -3,7 +3,6 @@
 ///     cost --model llava-1.5-7b
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "branchlora/adapter/variant/rs_lora.hpp"
+#include "command_line.hpp"
 
 using namespace branchlora;
 
@@ -68,23 +68,20 @@ void print_table(const ModelShape& model, const Batch& batch) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("What each variant costs on a model: parameters, operations, optimizer memory.");
+  study::CommandLine line(
+      "What each variant costs on a model: parameters, operations, optimizer memory.");
   std::vector<std::string> names;
   for (const ModelShape& model : model_shapes) names.emplace_back(model.name);
   std::string name = names.front();
   Batch batch;
   bool list = false;
-  app.add_option("--model", name, "The model, by name")
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
-  app.add_option("--tokens", batch.tokens, "Tokens of a step")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_option("--sequences", batch.sequences, "Sequences that the tokens belong to")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  app.add_flag("--list", list, "Print the names of the models and leave");
-  CLI11_PARSE(app, argc, argv);
+  line.option("--model", name, "The model, by name").one_of(names).shows_default();
+  line.option("--tokens", batch.tokens, "Tokens of a step").positive().shows_default();
+  line.option("--sequences", batch.sequences, "Sequences that the tokens belong to")
+      .positive()
+      .shows_default();
+  line.flag("--list", list, "Print the names of the models and leave");
+  if (const auto status = line.end_of(argc, argv)) return *status;
 
   for (const ModelShape& model : model_shapes) {
     if (list) fmt::print("{}\n", model.name);

@@ -9,7 +9,6 @@
 /// file of our own of one of the variants listed below. The likeliest token is taken each time.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -18,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "backend.hpp"
+#include "model.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
@@ -35,6 +34,7 @@
 #include "branchlora/model/published/image_prompt.hpp"
 #include "branchlora/model/published/language.hpp"
 #include "branchlora/model/published/merge_peft.hpp"
+#include "command_line.hpp"
 
 namespace {
 
@@ -177,29 +177,25 @@ int run(const Settings& s) {
 int main(int argc, char** argv) {
   Settings s;
   s.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  CLI::App app("Asks a published model, with or without an adapter.");
-  app.add_option("question", s.questions, "Questions, each by itself")->required();
-  app.add_option("--model", s.folder, "Folder of the checkpoint")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--vision-tower", s.vision_tower, "Folder of CLIP, where the model names one")
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--adapter", s.adapter, "Folder that PEFT wrote, or file of ours")
-      ->check(CLI::ExistingPath);
-  app.add_option("--projector", s.projector, "Snapshot of the run that trained it, if one did")
-      ->check(CLI::ExistingFile);
-  app.add_option("--image", s.image, "PNG or JPEG that the questions are about")
-      ->check(CLI::ExistingFile);
-  app.add_option("--conversation", s.conversation,
-                 "vicuna_v1, chatml, llama3 or plain (default: as the tokenizer suggests)");
-  app.add_option("--most", s.most, "Tokens of an answer at most")->check(CLI::PositiveNumber);
-  app.add_option("--task", s.task, "Task, from 1, whose routers answer, where tasks have their own")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--threads", s.threads)->check(CLI::PositiveNumber);
-  app.add_flag("--bfloat16", s.bfloat16, "Round the weights to bfloat16");
-  app.add_flag("--raw", s.raw, "Continue the text as it is, with special tokens written out");
-  app.add_flag("--numbers", s.numbers, "Print the numbers of the answer's tokens, too");
-  CLI11_PARSE(app, argc, argv);
+  study::CommandLine line("Asks a published model, with or without an adapter.");
+  line.option("question", s.questions, "Questions, each by itself").required();
+  line.option("--model", s.folder, "Folder of the checkpoint").required().existing_folder();
+  line.option("--vision-tower", s.vision_tower, "Folder of CLIP, where the model names one")
+      .existing_folder();
+  line.option("--adapter", s.adapter, "Folder that PEFT wrote, or file of ours").existing_path();
+  line.option("--projector", s.projector, "Snapshot of the run that trained it, if one did")
+      .existing_file();
+  line.option("--image", s.image, "PNG or JPEG that the questions are about").existing_file();
+  line.option("--conversation", s.conversation,
+              "vicuna_v1, chatml, llama3 or plain (default: as the tokenizer suggests)");
+  line.option("--most", s.most, "Tokens of an answer at most").positive();
+  line.option("--task", s.task, "Task, from 1, whose routers answer, where tasks have their own")
+      .positive();
+  line.option("--threads", s.threads).positive();
+  line.flag("--bfloat16", s.bfloat16, "Round the weights to bfloat16");
+  line.flag("--raw", s.raw, "Continue the text as it is, with special tokens written out");
+  line.flag("--numbers", s.numbers, "Print the numbers of the answer's tokens, too");
+  if (const auto status = line.end_of(argc, argv)) return *status;
   try {
     return run(s);
   } catch (const std::exception& error) {

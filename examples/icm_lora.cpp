@@ -5,14 +5,13 @@
 ///     icm_lora --smoke
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "backend.hpp"
+#include "runs.hpp"
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/continual/generated.hpp"
@@ -20,6 +19,7 @@
 #include "branchlora/continual/preparation.hpp"
 #include "branchlora/report/progress.hpp"
 #include "branchlora/report/table.hpp"
+#include "command_line.hpp"
 
 namespace {
 
@@ -107,32 +107,27 @@ int run(Settings s) {
 
 int main(int argc, char** argv) {
   Settings s;
-  CLI::App app("Generates adapters from task vectors and scores them beside trained ones.",
-               "icm_lora");
-  app.add_option("--data", s.data, "Folder of the tasks")->check(CLI::ExistingDirectory);
-  app.add_option("--base", s.base, "Checkpoint of the base model")->check(CLI::ExistingFile);
-  app.add_option("--vocabulary", s.vocabulary, "Words of the base model")->check(CLI::ExistingFile);
-  app.add_option("--tasks", s.tasks, "Tasks")->delimiter(',');
-  app.add_option("--steps", s.options.steps, "Training steps of each task")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--rate", s.options.rate, "Peak learning rate of the adapters");
-  app.add_option("--checkpoints", s.generator.checkpoints,
-                 "Checkpoints of each task, ten steps apart")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--generator-steps", s.generator.training.steps, "Training steps of the generator")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--generator-rate", s.generator.training.rate,
-                 "Peak learning rate of the generator");
-  app.add_option("--generator-batch", s.generator.training.batch, "Checkpoints a step")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--limit", s.limit, "Test questions of each task at most; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--seed", s.options.seed, "Seed of everything random");
-  app.add_option("--threads", s.threads, "Threads")->check(CLI::PositiveNumber);
-  app.add_flag("--as-released", s.as_released,
-               "Do not standardise what is generated before it gets its statistics");
-  app.add_flag("--smoke", s.smoke, "Two tasks, a few steps: does it run?");
-  CLI11_PARSE(app, argc, argv);
+  study::CommandLine line(
+      "Generates adapters from task vectors and scores them beside trained ones.", "icm_lora");
+  line.option("--data", s.data, "Folder of the tasks").existing_folder();
+  line.option("--base", s.base, "Checkpoint of the base model").existing_file();
+  line.option("--vocabulary", s.vocabulary, "Words of the base model").existing_file();
+  line.option("--tasks", s.tasks, "Tasks").separated_by(',');
+  line.option("--steps", s.options.steps, "Training steps of each task").positive();
+  line.option("--rate", s.options.rate, "Peak learning rate of the adapters");
+  line.option("--checkpoints", s.generator.checkpoints, "Checkpoints of each task, ten steps apart")
+      .positive();
+  line.option("--generator-steps", s.generator.training.steps, "Training steps of the generator")
+      .positive();
+  line.option("--generator-rate", s.generator.training.rate, "Peak learning rate of the generator");
+  line.option("--generator-batch", s.generator.training.batch, "Checkpoints a step").positive();
+  line.option("--limit", s.limit, "Test questions of each task at most; 0: all").not_negative();
+  line.option("--seed", s.options.seed, "Seed of everything random");
+  line.option("--threads", s.threads, "Threads").positive();
+  line.flag("--as-released", s.as_released,
+            "Do not standardise what is generated before it gets its statistics");
+  line.flag("--smoke", s.smoke, "Two tasks, a few steps: does it run?");
+  if (const auto status = line.end_of(argc, argv)) return *status;
   try {
     return run(s);
   } catch (const std::exception& error) {

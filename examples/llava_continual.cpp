@@ -7,7 +7,6 @@
 /// The dry run says what is wrapped, what that trains, what it needs and how long it may take.
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <optional>
@@ -28,6 +27,7 @@
 #include "branchlora/model/adapter_file.hpp"
 #include "branchlora/report/progress.hpp"
 #include "branchlora/report/report.hpp"
+#include "command_line.hpp"
 #include "plan.hpp"
 #include "rows.hpp"
 
@@ -252,55 +252,51 @@ int run(const Settings& s) {
 int main(int argc, char** argv) {
   Settings s;
   s.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  CLI::App app("Learns tasks one after another on a published model.", "llava_continual");
-  app.add_option("--model", s.model, "Folder of config.json, safetensors and tokenizer.json")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--vision-tower", s.vision_tower, "Folder of CLIP, where the model names one")
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--conversation", s.conversation,
-                 "vicuna_v1, chatml, llama3 or plain (default: as the tokenizer suggests)");
-  app.add_option("--longest", s.longest, "Text tokens of a turn at most; 0: as there are positions")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--data", s.data, "Folder of the tasks")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--layout", s.layout, "Of the data folder: CoIN's as published, or MiniCoIN's")
-      ->check(CLI::IsMember({"coin", "minicoin"}));
-  app.add_option("--images", s.images, "Folder of the pictures in CoIN's layout (default: --data)")
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--instructions", s.instructions, "Original, Diverse (CoIN's alone) or 10Type");
-  app.add_option("--tasks", s.tasks, "Tasks, in the order of learning (default: all)")
-      ->delimiter(',');
-  app.add_option("--samples", s.samples, "Training samples of each task at most; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--limit", s.limit, "Test questions of each task at most; 0: all")
-      ->check(CLI::NonNegativeNumber);
-  app.add_option("--method", s.methods, "LoRA, rsLoRA, MoELoRA, HydraLoRA, BranchLoRA")
-      ->delimiter(',');
-  app.add_option("--rank", s.rank, "Of each of eight branches; of LoRA in all eight times as much")
-      ->check(CLI::IsMember({4, 16}));
-  app.add_option("--steps", s.options.steps, "Training steps of each task")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--batch", s.options.batch, "Samples a step")->check(CLI::PositiveNumber);
-  app.add_option("--rate", s.options.rate, "Peak learning rate of the adapters");
-  app.add_option("--projector-rate", s.options.projector_rate,
-                 "The projector's learning rate as a share of the adapters'; 0 freezes it");
-  app.add_option("--seed", s.options.seed, "Seed of everything random");
-  app.add_option("--answer-tokens", s.options.answer_tokens, "Tokens of an answer at most")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--evaluation-batch", s.options.evaluation_batch, "Questions answered together")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--out", s.out, "Folder of the results");
-  app.add_option("--threads", s.threads)->check(CLI::PositiveNumber);
-  app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
-  app.add_flag("--recompute", s.options.recompute,
-               "Calculate a block's activations again in the backward pass: less memory");
-  app.add_flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
-  app.add_flag("--zero-shot", s.zero_shot, "Score the base model, too");
-  app.add_flag("--resume", s.resume, "Go on from the last finished task of each method");
-  app.add_flag("--dry-run", s.dry_run, "Say what a run needs, and do not start it");
-  CLI11_PARSE(app, argc, argv);
+  study::CommandLine line("Learns tasks one after another on a published model.",
+                          "llava_continual");
+  line.option("--model", s.model, "Folder of config.json, safetensors and tokenizer.json")
+      .required()
+      .existing_folder();
+  line.option("--vision-tower", s.vision_tower, "Folder of CLIP, where the model names one")
+      .existing_folder();
+  line.option("--conversation", s.conversation,
+              "vicuna_v1, chatml, llama3 or plain (default: as the tokenizer suggests)");
+  line.option("--longest", s.longest, "Text tokens of a turn at most; 0: as there are positions")
+      .not_negative();
+  line.option("--data", s.data, "Folder of the tasks").required().existing_folder();
+  line.option("--layout", s.layout, "Of the data folder: CoIN's as published, or MiniCoIN's")
+      .one_of({"coin", "minicoin"});
+  line.option("--images", s.images, "Folder of the pictures in CoIN's layout (default: --data)")
+      .existing_folder();
+  line.option("--instructions", s.instructions, "Original, Diverse (CoIN's alone) or 10Type");
+  line.option("--tasks", s.tasks, "Tasks, in the order of learning (default: all)")
+      .separated_by(',');
+  line.option("--samples", s.samples, "Training samples of each task at most; 0: all")
+      .not_negative();
+  line.option("--limit", s.limit, "Test questions of each task at most; 0: all").not_negative();
+  line.option("--method", s.methods, "LoRA, rsLoRA, MoELoRA, HydraLoRA, BranchLoRA")
+      .separated_by(',');
+  line.option("--rank", s.rank, "Of each of eight branches; of LoRA in all eight times as much")
+      .one_of({"4", "16"});
+  line.option("--steps", s.options.steps, "Training steps of each task").positive();
+  line.option("--batch", s.options.batch, "Samples a step").positive();
+  line.option("--rate", s.options.rate, "Peak learning rate of the adapters");
+  line.option("--projector-rate", s.options.projector_rate,
+              "The projector's learning rate as a share of the adapters'; 0 freezes it");
+  line.option("--seed", s.options.seed, "Seed of everything random");
+  line.option("--answer-tokens", s.options.answer_tokens, "Tokens of an answer at most").positive();
+  line.option("--evaluation-batch", s.options.evaluation_batch, "Questions answered together")
+      .positive();
+  line.option("--out", s.out, "Folder of the results");
+  line.option("--threads", s.threads).positive();
+  line.flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
+  line.flag("--recompute", s.options.recompute,
+            "Calculate a block's activations again in the backward pass: less memory");
+  line.flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
+  line.flag("--zero-shot", s.zero_shot, "Score the base model, too");
+  line.flag("--resume", s.resume, "Go on from the last finished task of each method");
+  line.flag("--dry-run", s.dry_run, "Say what a run needs, and do not start it");
+  if (const auto status = line.end_of(argc, argv)) return *status;
   s.options.storage = s.bfloat16 ? Storage::bfloat16 : Storage::full;
   try {
     return run(s);

@@ -11,7 +11,6 @@
 /// stage alone goes on from a checkpoint, to the same bits as the whole run:
 ///
 ///     pretrain --from choose --start instruct.safetensors --out base.safetensors
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -21,7 +20,7 @@
 #include <set>
 #include <thread>
 
-#include "backend.hpp"
+#include "model.hpp"
 #include "branchlora/data/augment.hpp"
 #include "branchlora/data/image.hpp"
 #include "branchlora/data/instructions.hpp"
@@ -34,6 +33,7 @@
 #include "branchlora/model/generate.hpp"
 #include "branchlora/optim/adamw.hpp"
 #include "branchlora/optim/schedule.hpp"
+#include "command_line.hpp"
 
 namespace {
 
@@ -401,29 +401,28 @@ int run(const Options& o) {
 
 int main(int argc, char** argv) {
   Options o;
-  CLI::App app("Trains the base model of the embedded benchmark.");
-  app.add_option("--data", o.data, "Folder with minicoin/ and pretrain/")
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--out", o.out, "Checkpoint to write");
-  app.add_option("--seed", o.seed);
-  app.add_option("--words-steps", o.words_steps);
-  app.add_option("--align-steps", o.align_steps);
-  app.add_option("--instruct-steps", o.instruct_steps);
-  app.add_option("--choose-steps", o.choose_steps);
-  app.add_option("--photograph-steps", o.photograph_steps);
-  app.add_option("--from", o.from, "First stage to run; a later one than words needs --start")
-      ->check(CLI::IsMember(stages));
-  app.add_option("--start", o.start, "Checkpoint of the stage before it")->check(CLI::ExistingFile);
-  app.add_option("--images", o.images, "Pictures a step");
-  app.add_option("--turns", o.turns, "Turns about each picture, at most");
-  app.add_option("--rate", o.rate, "Peak learning rate");
-  app.add_option("--decay", o.decay, "Weight decay");
-  app.add_flag("--keep-words", o.keep_words,
-               "No weight decay of the embeddings, which would shrink those of words not said");
-  app.add_option("--words-weight", o.words_weight, "Weight of the words' loss");
-  app.add_option("--threads", o.threads)->check(CLI::PositiveNumber);
-  app.add_option("--report", o.report, "Steps between reports");
-  CLI11_PARSE(app, argc, argv);
+  study::CommandLine line("Trains the base model of the embedded benchmark.");
+  line.option("--data", o.data, "Folder with minicoin/ and pretrain/").existing_folder();
+  line.option("--out", o.out, "Checkpoint to write");
+  line.option("--seed", o.seed);
+  line.option("--words-steps", o.words_steps);
+  line.option("--align-steps", o.align_steps);
+  line.option("--instruct-steps", o.instruct_steps);
+  line.option("--choose-steps", o.choose_steps);
+  line.option("--photograph-steps", o.photograph_steps);
+  line.option("--from", o.from, "First stage to run; a later one than words needs --start")
+      .one_of(stages);
+  line.option("--start", o.start, "Checkpoint of the stage before it").existing_file();
+  line.option("--images", o.images, "Pictures a step");
+  line.option("--turns", o.turns, "Turns about each picture, at most");
+  line.option("--rate", o.rate, "Peak learning rate");
+  line.option("--decay", o.decay, "Weight decay");
+  line.flag("--keep-words", o.keep_words,
+            "No weight decay of the embeddings, which would shrink those of words not said");
+  line.option("--words-weight", o.words_weight, "Weight of the words' loss");
+  line.option("--threads", o.threads).positive();
+  line.option("--report", o.report, "Steps between reports");
+  if (const auto status = line.end_of(argc, argv)) return *status;
   try {
     return run(o);
   } catch (const Error& error) {

@@ -15,6 +15,7 @@
 #include "branchlora/core/low_rank_term.hpp"  // a product of low rank that is added to another
 #include "branchlora/core/math.hpp"           // exp, sigmoid, erf of per-element bodies
 #include "branchlora/core/matrix.hpp"         // row-major views
+#include "branchlora/core/numbered.hpp"       // names of things of which there are several
 #include "branchlora/core/plan.hpp"           // a pass as a list of steps
 #include "branchlora/core/random.hpp"         // counter-based random numbers
 #include "branchlora/core/row_work.hpp"       // work interleaved with a product

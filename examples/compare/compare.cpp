@@ -7,8 +7,13 @@
 /// Options that are not listed here are those of every study (`ablation --help`). Started by MPI,
 /// the processes share the rows and seeds among them, and the first prints the table:
 /// docs/parallel.md.
-#include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
+#include <map>
+#include <string>
+#include <vector>
+
+#include "command_line.hpp"
 #include "entries.hpp"
 #ifdef BRANCHLORA_MPI
 #include "branchlora/parallel/mpi.hpp"
@@ -17,6 +22,18 @@
 namespace {
 
 using namespace compare;
+
+const std::map<std::string, Budget> budget_of{budgets.begin(), budgets.end()};
+const std::map<std::string, study::Protocol> protocol_of{{"stream", study::Protocol::stream},
+                                                         {"joint", study::Protocol::joint}};
+
+/// The texts that a map has a value for.
+template <class T>
+std::vector<std::string> names_in(const std::map<std::string, T>& map) {
+  std::vector<std::string> names;
+  for (const auto& [name, value] : map) names.push_back(name);
+  return names;
+}
 
 /// The rows of a comparison: those of the methods, and what bounds them.
 std::vector<study::Row> rows(Budget budget, study::Protocol protocol) {
@@ -45,28 +62,26 @@ int main(int argc, char** argv) {
   processes = {ranks.rank(), ranks.size(),
                [&](const std::string& error) { return ranks.agree(error); }};
 #endif
-  Budget budget = Budget::parameters;
-  study::Protocol protocol = study::Protocol::stream;
+  std::string budget = "parameters";
+  std::string protocol = "stream";
   const std::string title = "compare";
-  CLI::App app("Every method of the family in one table, on equal terms.", title);
-  app.allow_extras();
-  app.set_help_flag();
-  app.add_option("--budget", budget, "What methods have in common: rank, parameters or flops")
-      ->transform(
-          CLI::CheckedTransformer(std::map<std::string, Budget>(budgets.begin(), budgets.end())));
-  app.add_option("--protocol", protocol, "stream (tasks one after another) or joint (mixed)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, study::Protocol>{
-          {"stream", study::Protocol::stream}, {"joint", study::Protocol::joint}}));
+  study::CommandLine line("Every method of the family in one table, on equal terms.", title);
+  line.pass_on_others();
+  line.option("--budget", budget, "What methods have in common: rank, parameters or flops")
+      .one_of(names_in(budget_of));
+  line.option("--protocol", protocol, "stream (tasks one after another) or joint (mixed)")
+      .one_of(names_in(protocol_of));
   try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {  // the same in every process
-    return processes.rank == 0 ? app.exit(error) : error.get_exit_code();
+    line.parse(argc, argv);
+  } catch (const std::exception& error) {  // the same in every process
+    if (processes.rank == 0) fmt::print(stderr, "{}: {}\n", title, error.what());
+    return 1;
   }
 
   std::vector<std::string> words{title};
-  for (const std::string& word : app.remaining()) words.push_back(word);
+  for (const std::string& word : line.others()) words.push_back(word);
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   return study::main(static_cast<int>(pointers.size()), pointers.data(), title,
-                     rows(budget, protocol), processes);
+                     rows(budget_of.at(budget), protocol_of.at(protocol)), processes);
 }

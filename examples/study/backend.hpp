@@ -4,7 +4,7 @@
 #if defined(BRANCHLORA_BACKEND_CUDA)
 #include "branchlora/cuda/backend.hpp"
 #else
-#include "branchlora/eigen/backend.hpp"
+#include "branchlora/eigen/instances.hpp"
 #endif
 
 namespace study {
@@ -19,3 +19,8 @@ using Backend = branchlora::eigen::Backend<float>;
 #endif
 
 }  // namespace study
+
+// instances/kernels.cpp compiles the kernels for all programs.
+#if !defined(BRANCHLORA_BACKEND_CUDA)
+BRANCHLORA_EIGEN_INSTANCES(extern)
+#endif

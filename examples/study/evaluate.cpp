@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -14,6 +13,7 @@
 #include "branchlora/io/atomic_file.hpp"
 #include "branchlora/io/json.hpp"
 #include "branchlora/io/safetensors.hpp"
+#include "command_line.hpp"
 #include "study.hpp"
 
 namespace study {
@@ -210,22 +210,20 @@ int run(const Settings& s, const std::vector<Row>& rows) {
 int evaluate(int argc, char** argv, const std::vector<Row>& rows) {
   Settings s;
   s.threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  CLI::App app("Scores a checkpoint of a run, or the base model alone, on data folders.");
-  app.add_option("--checkpoint", s.checkpoint, "Snapshot of a run (default: the base model alone)")
-      ->check(CLI::ExistingFile);
-  app.add_option("--data", s.data, "Folders of questions")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  app.add_option("--split", s.split, "Which file of a folder: NAME reads NAME.json");
-  app.add_option("--base", s.base, "Checkpoint of the base model")->check(CLI::ExistingFile);
-  app.add_option("--vocabulary", s.vocabulary, "Words of the base model")->check(CLI::ExistingFile);
-  app.add_option("--scorer", s.scorer,
-                 "option_letter, exact_match, soft_vqa, substring or iou_0.5 (default: what "
-                 "tasks.json beside the folder says, or exact_match where there is none)");
-  app.add_option("--task", s.task, "Take this task's router: a name or a number from 1");
-  app.add_option("--predictions", s.predictions, "File for the answers, in CoIN's JSON lines");
-  app.add_option("--threads", s.threads)->check(CLI::PositiveNumber);
-  CLI11_PARSE(app, argc, argv);
+  CommandLine line("Scores a checkpoint of a run, or the base model alone, on data folders.");
+  line.option("--checkpoint", s.checkpoint, "Snapshot of a run (default: the base model alone)")
+      .existing_file();
+  line.option("--data", s.data, "Folders of questions").required().existing_folder();
+  line.option("--split", s.split, "Which file of a folder: NAME reads NAME.json");
+  line.option("--base", s.base, "Checkpoint of the base model").existing_file();
+  line.option("--vocabulary", s.vocabulary, "Words of the base model").existing_file();
+  line.option("--scorer", s.scorer,
+              "option_letter, exact_match, soft_vqa, substring or iou_0.5 (default: what "
+              "tasks.json beside the folder says, or exact_match where there is none)");
+  line.option("--task", s.task, "Take this task's router: a name or a number from 1");
+  line.option("--predictions", s.predictions, "File for the answers, in CoIN's JSON lines");
+  line.option("--threads", s.threads).positive();
+  if (const auto status = line.end_of(argc, argv)) return *status;
   try {
     return run(s, rows);
   } catch (const std::exception& error) {

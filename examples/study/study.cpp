@@ -1,6 +1,5 @@
 #include "study.hpp"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -20,6 +19,7 @@
 #include "branchlora/data/paraphrase.hpp"
 #include "branchlora/report/progress.hpp"
 #include "branchlora/report/report.hpp"
+#include "command_line.hpp"
 
 namespace study {
 namespace {
@@ -419,7 +419,7 @@ void together(const Processes& processes, Work work) {
   std::string error;
   try {
     work();
-  } catch (const CLI::Success&) {  // --help, which all have read
+  } catch (const CommandLine::Asked&) {  // --help, which all have read
     throw;
   } catch (const std::exception& e) {
     error = e.what();
@@ -437,47 +437,47 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
     s.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     s.jobs = s.cores;
   }
-  CLI::App app("Learns tasks one after another with each row's method and prints a table.", title);
-  app.add_option("--data", s.data, "Folder of the tasks")->check(CLI::ExistingDirectory);
-  app.add_option("--base", s.base, "Checkpoint of the base model")->check(CLI::ExistingFile);
-  app.add_option("--vocabulary", s.vocabulary, "Words of the base model")->check(CLI::ExistingFile);
-  app.add_option("--out", s.out, "Folder of the results");
-  app.add_option("--tasks", s.tasks, "Tasks, in the order of learning")->delimiter(',');
-  app.add_option("--rows", s.rows, "Rows to run (default: all)")->delimiter(';');
-  app.add_option("--seeds", s.seeds, "Seeds 1 to this")->check(CLI::PositiveNumber);
-  app.add_option("--steps", s.options.steps, "Training steps of each task")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--batch", s.options.batch, "Samples a step")->check(CLI::PositiveNumber);
-  app.add_option("--rate", s.options.rate, "Peak learning rate");
-  app.add_option("--projector-rate", s.options.projector_rate,
-                 "The projector's learning rate as a share of the adapters'; 0 freezes it");
-  app.add_option("--search", s.search, "Choose each row's learning rate among these")
-      ->delimiter(',');
-  app.add_option("--search-steps", s.search_steps,
-                 "Training steps of each task in the search (default: a third of --steps)")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--jobs", s.jobs, "Rows to train at a time")->check(CLI::PositiveNumber);
-  app.add_option("--threads", s.threads,
-                 "Threads of each row (default: the cores, shared out among the rows at a time)")
-      ->check(CLI::PositiveNumber);
-  app.add_option("--instructions", s.instructions,
-                 "One wording of each task's instructions, or one of ten, drawn for each question")
-      ->check(CLI::IsMember(
-          {to_string(data::InstructionType::Original), to_string(data::InstructionType::TenType)}));
-  app.add_option("--limit", s.limit, "Test questions of each task at most");
-  app.add_flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
-  app.add_flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
-  app.add_flag("--resume", s.resume, "Go on from the last finished task of each row");
+  CommandLine line("Learns tasks one after another with each row's method and prints a table.",
+                   title);
+  line.option("--data", s.data, "Folder of the tasks").existing_folder();
+  line.option("--base", s.base, "Checkpoint of the base model").existing_file();
+  line.option("--vocabulary", s.vocabulary, "Words of the base model").existing_file();
+  line.option("--out", s.out, "Folder of the results");
+  line.option("--tasks", s.tasks, "Tasks, in the order of learning").separated_by(',');
+  line.option("--rows", s.rows, "Rows to run (default: all)").separated_by(';');
+  line.option("--seeds", s.seeds, "Seeds 1 to this").positive();
+  line.option("--steps", s.options.steps, "Training steps of each task").positive();
+  line.option("--batch", s.options.batch, "Samples a step").positive();
+  line.option("--rate", s.options.rate, "Peak learning rate");
+  line.option("--projector-rate", s.options.projector_rate,
+              "The projector's learning rate as a share of the adapters'; 0 freezes it");
+  line.option("--search", s.search, "Choose each row's learning rate among these")
+      .separated_by(',');
+  line.option("--search-steps", s.search_steps,
+              "Training steps of each task in the search (default: a third of --steps)")
+      .positive();
+  line.option("--jobs", s.jobs, "Rows to train at a time").positive();
+  line.option("--threads", s.threads,
+              "Threads of each row (default: the cores, shared out among the rows at a time)")
+      .positive();
+  line.option("--instructions", s.instructions,
+              "One wording of each task's instructions, or one of ten, drawn for each question")
+      .one_of({std::string(to_string(data::InstructionType::Original)),
+               std::string(to_string(data::InstructionType::TenType))});
+  line.option("--limit", s.limit, "Test questions of each task at most");
+  line.flag("--full-matrix", s.options.full_matrix, "Score every task after every task");
+  line.flag("--bfloat16", s.bfloat16, "Hold the frozen decoder's weights in bfloat16");
+  line.flag("--resume", s.resume, "Go on from the last finished task of each row");
   std::string share = "1/1";
-  app.add_option("--share", share, "Run the i-th of n parts of the work: i/n (without MPI)");
-  app.add_option("--phase", s.phase, "Only the search, or only the training: no table")
-      ->check(CLI::IsMember({"all", "search", "train"}));
-  app.add_flag("--smoke", s.smoke, "Two tasks, four steps: does it run?");
-  app.set_version_flag("--version", std::string(branchlora::version));
+  line.option("--share", share, "Run the i-th of n parts of the work: i/n (without MPI)");
+  line.option("--phase", s.phase, "Only the search, or only the training: no table")
+      .one_of({"all", "search", "train"});
+  line.flag("--smoke", s.smoke, "Two tasks, four steps: does it run?");
+  line.version(std::string(branchlora::version));
   try {
     std::optional<Study> study;
     together(processes, [&] {
-      app.parse(argc, argv);
+      line.parse(argc, argv);
       s = completed(s, share, processes);
       study.emplace(s, rows, processes);
     });
@@ -489,8 +489,9 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
       });
     }
     return 0;
-  } catch (const CLI::Success& help) {
-    return processes.rank == 0 ? app.exit(help) : 0;
+  } catch (const CommandLine::Asked& asked) {
+    if (processes.rank == 0) fmt::print("{}", asked.what());
+    return 0;
   } catch (const std::exception& error) {
     if (processes.rank == 0) fmt::print(stderr, "{}: {}\n", title, error.what());
     return 1;

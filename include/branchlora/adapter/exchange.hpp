@@ -20,6 +20,7 @@
 #include "branchlora/adapter/adapter.hpp"
 #include "branchlora/autograd/parameter.hpp"
 #include "branchlora/core/error.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/core/to_host.hpp"
 #include "branchlora/io/peft.hpp"
 
@@ -42,7 +43,7 @@ namespace detail {
 template <class V>
 std::string factor_name(const std::string& layer, const char* factor, Index branch) {
   const bool one = V::capacity == 1 || (V::Trunk::shared && std::string_view(factor) == ".lora_A");
-  return one ? layer + factor : layer + factor + "." + std::to_string(branch);
+  return one ? layer + factor : numbered(layer + factor, branch);
 }
 
 template <Backend B>

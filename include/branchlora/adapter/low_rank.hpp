@@ -10,6 +10,7 @@
 #include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/adapter/policy/init.hpp"
 #include "branchlora/autograd/tape.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/nn/init.hpp"
 
 namespace branchlora {
@@ -49,7 +50,7 @@ class LowRank {
     const auto entries = [&](const std::string& factor, Index count) {
       std::vector<Entry> rows;
       for (Index i = 0; i < count; ++i) {
-        rows.push_back({factor + (count > 1 ? "." + std::to_string(i) : ""), shape.rank});
+        rows.push_back({count > 1 ? numbered(factor, i) : factor, shape.rank});
       }
       return rows;
     };

@@ -8,6 +8,7 @@
 
 #include "branchlora/adapter/gate/task_runs.hpp"
 #include "branchlora/autograd/tape.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/nn/init.hpp"
 
 namespace branchlora {
@@ -25,8 +26,8 @@ class TaskTransform {
 
   /// Adds the matrix of the next task, to be trained.
   void begin_task() {
-    auto& lambda = parameters_->add(name_ + ".lora_Lambda." + std::to_string(lambdas_.size()),
-                                    V::rank, V::rank);
+    auto& lambda = parameters_->add(
+        numbered(name_ + ".lora_Lambda", static_cast<Index>(lambdas_.size())), V::rank, V::rank);
     nn::fill(*parameters_, lambda, Random(0),
              [](const Random&, std::size_t i) { return i % (V::rank + 1) == 0 ? 1.0 : 0.0; });
     parameters_->set_trainable(lambda, true);

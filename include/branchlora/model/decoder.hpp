@@ -10,6 +10,7 @@
 #include "branchlora/adapter/any_ffn.hpp"
 #include "branchlora/autograd/ops.hpp"
 #include "branchlora/core/error.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/model/config.hpp"
 #include "branchlora/model/kept_rows.hpp"
 #include "branchlora/model/kv_cache.hpp"
@@ -154,7 +155,7 @@ class Decoder {
     expect(config.head > 0 || config.heads * config.head_size() == config.width,
            "decoder: {} heads do not divide the width {}", config.heads, config.width);
     for (Index i = 0; i < config.layers; ++i) {
-      blocks_.emplace_back(parameters, "decoder.block." + std::to_string(i), config);
+      blocks_.emplace_back(parameters, numbered("decoder.block", i), config);
     }
   }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "branchlora/autograd/ops.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/model/config.hpp"
 #include "branchlora/nn/layer_norm.hpp"
 #include "branchlora/nn/linear.hpp"
@@ -70,7 +71,7 @@ class VisionTower {
         pre_norm_(norm_if(config.pre_norm, "vision.pre_norm")),
         norm_(norm_if(config.last_norm, "vision.norm")) {
     for (Index i = 0; i < config.layers; ++i) {
-      blocks_.emplace_back(parameters, "vision.block." + std::to_string(i), config);
+      blocks_.emplace_back(parameters, numbered("vision.block", i), config);
     }
   }
 

@@ -11,6 +11,7 @@
 #include "branchlora/adapter/policy/branches.hpp"
 #include "branchlora/adapter/policy/granularity.hpp"
 #include "branchlora/core/backend.hpp"
+#include "branchlora/core/numbered.hpp"
 
 namespace branchlora {
 
@@ -161,7 +162,7 @@ struct PerTask {
   static std::string name() { return fmt::format("router::PerTask<{}>", Inner::name()); }
   static constexpr int rows(int scores) { return Inner::rows(scores); }
   static std::vector<double> reference(UnitReference unit) {
-    unit.router += "." + std::to_string(unit.task);
+    unit.router = numbered(unit.router, unit.task);
     return Inner::reference(unit);
   }
   bool operator==(const PerTask&) const = default;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "branchlora/adapter/policy/router.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/core/random.hpp"
 
 namespace branchlora {
@@ -108,7 +109,7 @@ struct OfTask {
   static constexpr int rows(int branches) { return branches; }
   /// What the task trains for itself.
   static std::vector<double> own(const UnitReference& unit) {
-    return unit.parameter(".router." + std::to_string(unit.task)).front();
+    return unit.parameter(numbered(".router", unit.task)).front();
   }
   static std::vector<double> reference(const UnitReference& unit) {
     return reference::times(unit.parameter(".router.shared"), own(unit));

@@ -11,6 +11,7 @@
 #include "branchlora/adapter/gate/scores/linear_of_sequences.hpp"
 #include "branchlora/adapter/gate/scores/linear_of_tokens.hpp"
 #include "branchlora/adapter/hyper.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/core/plan.hpp"
 #include "branchlora/nn/init.hpp"
 
@@ -131,7 +132,7 @@ class LinearScores {
   using sequences = gate::LinearOfSequences<B, V>;
 
   Router make(Index task) {
-    const std::string name = name_ + ".router." + std::to_string(task);
+    const std::string name = numbered(name_ + ".router", task);
     auto& weight = parameters_->add(name, V::gate_rows, d_in_);
     start(weight);
     return {&weight, 0, bias_of(name)};

@@ -14,6 +14,7 @@
 #include "branchlora/adapter/gate/scores/linear_of_sequences.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/task_router.hpp"
+#include "branchlora/core/numbered.hpp"
 #include "branchlora/core/to_host.hpp"
 #include "branchlora/nn/init.hpp"
 
@@ -165,7 +166,7 @@ class TaskScores {
   }
 
   Parameter<T>& make(Index task) {
-    const std::string name = owner_ + ".router." + std::to_string(task);
+    const std::string name = numbered(owner_ + ".router", task);
     if (Parameter<T>* found = parameters_->find(name)) return *found;
     auto& e = parameters_->add(name, 1, width_);
     nn::fill(*parameters_, e, random_, [](const Random& random, std::size_t i) {

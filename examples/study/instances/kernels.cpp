@@ -1,0 +1,3 @@
+#include "backend.hpp"
+
+BRANCHLORA_EIGEN_INSTANCES()

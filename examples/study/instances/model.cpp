@@ -1,0 +1,3 @@
+#include "model.hpp"
+
+BRANCHLORA_MODEL_INSTANCES(, ::study::Backend)

@@ -1,0 +1,3 @@
+#include "runs.hpp"
+
+BRANCHLORA_CONTINUAL_INSTANCES(, ::study::Backend)
