@@ -74,6 +74,7 @@
 #include "branchlora/adapter/low_rank.hpp"             // the stacked factors A and B of a layer
 #include "branchlora/adapter/method.hpp"               // from a type to a value
 #include "branchlora/adapter/model_shape.hpp"          // published models by their sizes
+#include "branchlora/adapter/module_names.hpp"         // what an adapted linear is called elsewhere
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs

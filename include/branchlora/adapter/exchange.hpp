@@ -13,11 +13,11 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "branchlora/adapter/adapter.hpp"
+#include "branchlora/adapter/module_names.hpp"
 #include "branchlora/autograd/parameter.hpp"
 #include "branchlora/core/error.hpp"
 #include "branchlora/core/numbered.hpp"
@@ -25,11 +25,6 @@
 #include "branchlora/io/peft.hpp"
 
 namespace branchlora {
-
-/// From the name of an adapted linear in the library's model to the path of that module in the
-/// model that PEFT knows. `std::identity` where both are called alike.
-template <class F>
-concept ModuleNames = std::is_invocable_r_v<std::string, F, std::string>;
 
 /// What an import does with an adapted linear for which an adapter has no layer.
 enum class Absent : std::uint8_t {

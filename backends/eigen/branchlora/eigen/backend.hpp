@@ -1,5 +1,7 @@
 /// @file
 /// The Eigen backend: the reference of every other one.
+///
+/// Longer than most files: one class, which has every primitive of the concept `Backend`.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,8 @@
 /// @file
 /// Threads that help another with its work, where that pays.
+///
+/// Longer than most files: what sleeps, wakes and takes work shares its atomics, whose orders are
+/// argued for in one place.
 #pragma once
 
 #include <algorithm>
