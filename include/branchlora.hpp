@@ -85,6 +85,7 @@
 #include "branchlora/adapter/variant/hydra_lora.hpp"            // HydraLoRA
 #include "branchlora/adapter/variant/icm_lora.hpp"              // the adapter of ICM-LoRA
 #include "branchlora/adapter/variant/lora.hpp"                  // LoRA
+#include "branchlora/adapter/variant/lora_bank.hpp"             // a LoRA for each task
 #include "branchlora/adapter/variant/lora_moe.hpp"              // LoRAMoE, with localised balance
 #include "branchlora/adapter/variant/meteora.hpp"               // MeteoRA: a bank, then its gate
 #include "branchlora/adapter/variant/mix_lora.hpp"              // MixLoRA: experts are whole FFNs

@@ -107,7 +107,9 @@ inline void check_counts(MakeBench make) {
   // What trains at first is all of it, but for branches that are yet to be added, or are of other
   // tasks, and routers whose stage is yet to come.
   Index waiting = (form.capacity - form.branches) * form.rank * 7;
-  if (form.own_branches) waiting = (form.capacity - 1) * form.rank * (10 + 7);
+  if (form.own_branches) {
+    waiting = (form.capacity - 1) * form.rank * (form.shared ? 7 : 10 + 7);
+  }
   if (!form.stages[0].router) waiting += form.parameters.router;
   CHECK(bench.parameters.trainable_count() - bench.x->value.size() ==
         form.parameters.total() - waiting);

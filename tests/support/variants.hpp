@@ -9,6 +9,7 @@
 #include "branchlora/adapter/variant/hydra_lora.hpp"
 #include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/lora_bank.hpp"
 #include "branchlora/adapter/variant/lora_moe.hpp"
 #include "branchlora/adapter/variant/meteora.hpp"
 #include "branchlora/adapter/variant/mo_lora.hpp"
@@ -67,6 +68,8 @@ using MoaLinear = Moa6::with<router::Linear<per::MeanToken>>;
 
 using MoeMean = Moe::with<router::Uniform>;
 using HydraMean = Hydra::with<router::Uniform, freezing::MostActive<2>>;
+using Bank6 = LoraBank<2, 6>;
+using BankShared = LoraBank<2, 6, trunk::Shared>;
 using MoeTopP = Moe::with<gating::TopP<60>, balance::Switch>;
 using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
 using AdaMole4 = AdaMole<3, 4>;
@@ -80,7 +83,8 @@ using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToke
       BranchSeparate, MoeBalanced, HydraBalanced, BranchBalanced, BranchFrozenOnly, BranchGrow,    \
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
-      Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks
+      Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks, Bank6,     \
+      BankShared
 
 }  // namespace branchlora::test
 
@@ -128,3 +132,5 @@ TYPE_TO_STRING(branchlora::test::MoeTopP);
 TYPE_TO_STRING(branchlora::test::BranchTopP);
 TYPE_TO_STRING(branchlora::test::AdaMole4);
 TYPE_TO_STRING(branchlora::test::AdaMoleTasks);
+TYPE_TO_STRING(branchlora::test::Bank6);
+TYPE_TO_STRING(branchlora::test::BankShared);

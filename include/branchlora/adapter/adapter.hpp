@@ -100,6 +100,8 @@ struct Adapter {
   static constexpr int b_rows = rank * capacity;
   /// Whether gates depend on neither input nor task, nor on scores.
   static constexpr bool constant_gates = requires { requires Router::constant; };
+  /// Whether a sequence takes the branch of its task, without scores.
+  static constexpr bool own_branch_gates = requires { requires Router::own_branch; };
   /// Rows of one router, of `d_in` columns each, one a score; 0 without a router.
   static constexpr int gate_rows = Router::rows(scores_of<Gating>(capacity));
   /// Trained biases of one router, of its last scores.
@@ -109,11 +111,13 @@ struct Adapter {
                 "An Adapter can have at most 64 branches, those that may be added included.");
   static_assert(top_k <= branches,
                 "TopK exceeds Branches: a gate cannot choose more branches than there are.");
-  static_assert(branches == 1 || gate_rows > 0 || constant_gates,
+  static_assert(branches == 1 || gate_rows > 0 || constant_gates || own_branch_gates,
                 "More than one branch needs a router: router::None gives them no weights.");
   static_assert(!constant_gates ||
                     (dense && !Balance::enabled && std::same_as<Gating, gating::TopKThenSoftmax>),
                 "Constant gates need TopK equal to Branches, and neither gating nor balance.");
+  static_assert(!own_branch_gates || (std::same_as<Freezing, freezing::OwnBranch> && top_k == 1),
+                "router::OwnBranch needs freezing::OwnBranch and TopK<1>: a task has one branch.");
   static_assert(per_task_router || !Selector::selects,
                 "A selector needs per-task routers: without them there is nothing to select.");
   static_assert(!per_task_router || Selector::selects,

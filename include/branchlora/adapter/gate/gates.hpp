@@ -11,6 +11,7 @@
 #include "branchlora/adapter/gate/block_gate.hpp"
 #include "branchlora/adapter/gate/gate_layer.hpp"
 #include "branchlora/adapter/gate/no_gate.hpp"
+#include "branchlora/adapter/gate/own_branch_gate.hpp"
 #include "branchlora/adapter/gate/scores/linear.hpp"
 #include "branchlora/adapter/gate/scores/of_task.hpp"
 #include "branchlora/adapter/gate/uniform_gate.hpp"

@@ -19,6 +19,8 @@ template <Backend B, class V>
 class NoGate;
 template <Backend B, class V>
 class UniformGate;
+template <Backend B, class V>
+class OwnBranchGate;
 template <Backend B, class V, class Scores>
 class GateLayer;
 template <Backend B, class V, class Own>
@@ -71,7 +73,8 @@ struct Router {
 /// scores the gating asks for, one a branch unless it says otherwise; `per_task`,
 /// whether each task trains a router of its own; `Granularity`, one of `per::`; and, to be run, for
 /// the template `Gate<B, V>` that does it (see `GateLayer` in adapter/gate/). `constant` says that
-/// the gates depend on neither input nor task: then they can be merged into a weight. The tests ask
+/// the gates depend on neither input nor task: then they can be merged into a weight; `own_branch`
+/// that a task takes its own branch. The tests ask
 /// for a `reference` beside them (`ReferencedRouter`).
 template <class P>
 concept RouterPolicy = PolicyOf<P, category::Router> && category::Router::accepts<P>;
@@ -106,6 +109,23 @@ struct Uniform {
     return std::vector<double>(static_cast<std::size_t>(unit.scores));
   }
   bool operator==(const Uniform&) const = default;
+};
+
+/// No scores: a sequence of task t takes branch t, with weight 1. It needs `freezing::OwnBranch`
+/// and TopK<1>. Nothing is trained but A and B, and for one task the adapter is a weight.
+struct OwnBranch {
+  using Category = category::Router;
+  using Granularity = per::Task;
+  template <class B, class V>
+  using Gate = OwnBranchGate<B, V>;
+  static constexpr bool per_task = true;
+  static constexpr bool own_branch = true;
+  static constexpr std::string_view name() { return "router::OwnBranch"; }
+  static constexpr int rows(int /*scores*/) { return 0; }
+  static std::vector<double> reference(const UnitReference& unit) {
+    return std::vector<double>(static_cast<std::size_t>(unit.scores));
+  }
+  bool operator==(const OwnBranch&) const = default;
 };
 
 /// Scores are R x, with R of shape branches x d_in and no bias (or as many rows as the gating asks
