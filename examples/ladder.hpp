@@ -4,6 +4,7 @@
 
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/lora_bank.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "rows.hpp"
 
@@ -17,6 +18,7 @@ using SharedTrunk = Moe::with<trunk::Shared>;
 using Sparse = SharedTrunk::with<TopK<2>>;
 using Freezing = Sparse::with<freezing::MostActive<2>>;
 using Branch = BranchLora<4, 8, 2>;
+using Bank = LoraBank<4, 8>;
 
 inline std::vector<study::Row> rows() {
   return {
@@ -28,6 +30,9 @@ inline std::vector<study::Row> rows() {
       study::stream<Sparse>("+ top-k"),
       study::stream<Freezing>("+ freezing"),
       study::stream<Branch>("BranchLoRA"),
+      study::stream<Branch::with<selector::Ridge>>("BranchLoRA, ridge"),
+      study::stream<Bank>("LoRA bank"),
+      study::stream<Bank::with<selector::Ridge>>("LoRA bank, ridge"),
       study::joint<Lora<32>>("Joint LoRA"),
   };
 }

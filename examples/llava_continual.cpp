@@ -148,7 +148,8 @@ void print_plan(const Settings& s, const continual::Base& base,
   const double rate = plan::measured_rate(backend, s.options.storage);
   for (const Entry& e : entries) {
     const auto title = fmt::format("{}: {}", e.row.name, e.row.method.description);
-    plan::print_run(title, {base, lessons, s.options, e.costs, e.row.method.uses_keys}, rate);
+    plan::print_run(title, {base, lessons, s.options, e.costs, bool{e.row.method.make_selector}},
+                    rate);
   }
   fmt::print(
       "\nrouter: one task's; each further task adds as much where routers are per task.\n"

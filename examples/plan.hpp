@@ -110,7 +110,7 @@ struct Run {
   const std::vector<Lesson>& lessons;
   const continual::Options& options;
   Costs costs;
-  bool uses_keys = false;  ///< Every question is answered twice: by selector and by its task.
+  bool finds_task = false;  ///< Every question is answered twice: by selector and by its task.
 
   ModelShape shape() const { return shape_of(base.config); }
 
@@ -179,7 +179,7 @@ struct Run {
         const Side& test = lessons[j].test;
         const Index written = test.samples() * options.answer_tokens;
         const Flops asked = costs.flops(shape(), test.total() + written, test.samples());
-        sum.scoring += (uses_keys ? 2 : 1) *
+        sum.scoring += (finds_task ? 2 : 1) *
                        (static_cast<double>(asked.adapter.forward + asked.frozen.forward) +
                         head * static_cast<double>(written));
       }

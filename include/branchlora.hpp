@@ -12,6 +12,7 @@
 #include "branchlora/core/fused.hpp"          // products with fused operations
 #include "branchlora/core/hash.hpp"           // a short name for bytes
 #include "branchlora/core/host_device.hpp"    // the mark of functions for host and device
+#include "branchlora/core/host_matrix.hpp"    // a matrix in host memory
 #include "branchlora/core/low_rank_term.hpp"  // a product of low rank that is added to another
 #include "branchlora/core/math.hpp"           // exp, sigmoid, erf of per-element bodies
 #include "branchlora/core/matrix.hpp"         // row-major views
@@ -45,17 +46,20 @@
 #include "branchlora/io/sharded.hpp"              // checkpoints of many files
 
 // Floor 2, tape, layers, optimiser.
-#include "branchlora/autograd/ops.hpp"           // every operation
-#include "branchlora/autograd/parameter.hpp"     // what is trained, by name
-#include "branchlora/autograd/tape.hpp"          // reverse-mode differentiation
-#include "branchlora/nn/init.hpp"                // how parameters start
-#include "branchlora/nn/layer_norm.hpp"          // a layer norm with gain and bias
-#include "branchlora/nn/linear.hpp"              // a linear layer, trained or frozen and packed
-#include "branchlora/nn/rms_norm.hpp"            // an RMS norm with gain
-#include "branchlora/optim/adamw.hpp"            // AdamW, gradient norm
-#include "branchlora/optim/schedule.hpp"         // warm-up and cosine, clipping
-#include "branchlora/parallel/communicator.hpp"  // processes that compute one thing together
-#include "branchlora/parallel/gradients.hpp"     // the sum of their gradients
+#include "branchlora/autograd/ops.hpp"            // every operation
+#include "branchlora/autograd/parameter.hpp"      // what is trained, by name
+#include "branchlora/autograd/tape.hpp"           // reverse-mode differentiation
+#include "branchlora/nn/init.hpp"                 // how parameters start
+#include "branchlora/nn/layer_norm.hpp"           // a layer norm with gain and bias
+#include "branchlora/nn/linear.hpp"               // a linear layer, trained or frozen and packed
+#include "branchlora/nn/rms_norm.hpp"             // an RMS norm with gain
+#include "branchlora/optim/adamw.hpp"             // AdamW, gradient norm
+#include "branchlora/optim/schedule.hpp"          // warm-up and cosine, clipping
+#include "branchlora/parallel/communicator.hpp"   // processes that compute one thing together
+#include "branchlora/parallel/gradients.hpp"      // the sum of their gradients
+#include "branchlora/selector/nearest_key.hpp"    // the task of a sample by keys (BranchLoRA's)
+#include "branchlora/selector/ridge.hpp"          // the same by ridge regression
+#include "branchlora/selector/task_selector.hpp"  // what both are
 
 // Floor 3, adapters: methods as lists of policies.
 #include "branchlora/adapter/adapted_linear.hpp"       // a linear layer with an adapter beside it
@@ -139,7 +143,6 @@
 #include "branchlora/continual/strategy/lwf.hpp"        // keeps answers by distillation (LwF)
 #include "branchlora/continual/strategy/orthogonal.hpp"  // keeps new A away from old (O-LoRA)
 #include "branchlora/continual/strategy/replay.hpp"      // keeps samples, within a budget
-#include "branchlora/continual/task_selector.hpp"        // which task a sample belongs to
 #include "branchlora/continual/validation.hpp"           // choosing without the test split
 #include "branchlora/continual/word_language.hpp"        // words of a vocabulary
 

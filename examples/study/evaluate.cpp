@@ -35,10 +35,9 @@ struct Settings {
 /// A checkpoint's model, ready to answer.
 struct Loaded {
   std::string name = "base";
-  std::vector<std::string> tasks;  ///< Those it has learned.
-  continual::TaskSelector selector;
+  std::vector<std::string> tasks;          ///< Those it has learned.
+  std::unique_ptr<TaskSelector> selector;  ///< Null where no task is to be found.
   bool selects = false;
-  bool uses_keys = false;
 };
 
 /// The variant whose full list of policies a checkpoint names.
@@ -90,14 +89,13 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
   loaded.tasks.resize(static_cast<std::size_t>(done.tasks_done));
   loaded.selector = std::move(done.selector);
   loaded.selects = method.selects;
-  loaded.uses_keys = method.uses_keys;
   return loaded;
 }
 
 /// The task that `--task` names, by its name or its number from 1; none where the selector picks.
 std::optional<Index> given_task(const Loaded& model, const std::string& task) {
   if (task.empty()) {
-    expect(!model.selects || model.uses_keys,
+    expect(!model.selects || model.selector,
            "{}: its routers are picked by the true task: name it with --task", model.name);
     return std::nullopt;
   }
@@ -165,8 +163,8 @@ int run(const Settings& s, const std::vector<Row>& rows) {
     expect(split.size() > 0, "{}: expected at least one question, found none",
            (folder / (s.split + ".json")).string());
     const auto router_of = [&](Index i) -> Index {
-      if (told || !loaded.uses_keys) return told.value_or(0);
-      return loaded.selector.select(split.embeddings[static_cast<std::size_t>(i)]);
+      if (told || !loaded.selector) return told.value_or(0);
+      return loaded.selector->select(split.embeddings[static_cast<std::size_t>(i)]);
     };
     const auto result =
         continual::evaluate(model, tape, split, scorer, *base.language, options, router_of);

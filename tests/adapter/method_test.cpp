@@ -23,7 +23,7 @@ TEST_CASE("a method says of a variant what a training loop must know") {
   CHECK(method<Branch>().description == Branch::describe());
   CHECK(method<Branch>().description != method<BranchFrozenOnly>().description);
   const auto facts = [](const Method<B>& m) {
-    return std::vector<bool>{m.per_task_router, m.selects, m.uses_keys, m.freezes};
+    return std::vector<bool>{m.per_task_router, m.selects, bool{m.make_selector}, m.freezes};
   };
   CHECK(facts(method<Lora4>()) == std::vector<bool>{false, false, false, false});
   CHECK(facts(method<Moe>()) == std::vector<bool>{false, false, false, false});

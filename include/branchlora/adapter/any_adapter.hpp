@@ -13,6 +13,7 @@
 #include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/autograd/op/frozen_linear.hpp"
+#include "branchlora/selector/task_selector.hpp"
 
 namespace branchlora {
 
@@ -87,8 +88,9 @@ struct Method {
   std::string description;       ///< The full list of policies.
   bool per_task_router = false;  ///< Each task trains a router of its own.
   bool selects = false;          ///< A router is picked at inference.
-  bool uses_keys = false;        ///< It is picked by keys, and not told.
-  bool freezes = false;          ///< Branches are frozen after a task by how active they were.
+  /// Makes what finds the task whose router is picked; empty: the task is told.
+  std::function<std::unique_ptr<TaskSelector>()> make_selector{};
+  bool freezes = false;  ///< Branches are frozen after a task by how active they were.
   /// Makes the adapter beside the frozen linear layer at `place` of the given weight (d_out x d_in,
   /// which outlives it and holds its final values).
   std::function<std::unique_ptr<AnyAdapter<B>>(ParameterSet<B>&, const Place& place,

@@ -57,8 +57,12 @@ std::unique_ptr<AnyAdapter<B>> make_adapter(ParameterSet<B>& parameters, const P
 /// The method that variant `V` describes, on backend `B`.
 template <Backend B, class V>
 Method<B> method_of() {
-  Method<B> method{V::describe(),          V::per_task_router,     V::Selector::selects,
-                   V::Selector::uses_keys, V::Freezing::count > 0, make_adapter<B, V>};
+  Method<B> method{.description = V::describe(),
+                   .per_task_router = V::per_task_router,
+                   .selects = V::Selector::selects,
+                   .freezes = V::Freezing::count > 0,
+                   .make = make_adapter<B, V>};
+  if constexpr (V::Selector::finds) method.make_selector = V::Selector::make;
   if constexpr (requires { typename V::Supervision; }) {
     method.stages.clear();
     for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);

@@ -111,7 +111,8 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
                                      const GeneratorOptions& options = {}) {
   expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
   o.projector_rate = 0;
-  method.uses_keys = method.selects = true;
+  method.selects = true;
+  method.make_selector = selector::NearestKey::make;
   const auto learned = [](const auto& p) {
     return !p.constant && detail::is_learned(p) && !p.name.starts_with("projector.");
   };
@@ -121,7 +122,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
         .score;
   };
   GeneratedAdapters adapters;
-  Progressed done;
+  Progressed done(method);
   std::vector<double> trained;
   for (std::size_t t = 0; t < tasks.size(); ++t) {
     const auto number = static_cast<Index>(t);
@@ -142,7 +143,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
     }));
     adapters.vectors.push_back(generator::task_vector<B>(
         learner.model, learner.tape, tasks[t].train.examples, tasks[t].train.bank));
-    for (const Embedding& e : tasks[t].train.embeddings) done.selector.add(number, e);
+    add_task(*done.selector, number, tasks[t].train);
     trained.push_back(score(learner, tasks[t].test, tasks[t]));
     done.scores.emplace_back(t, not_measured).push_back(trained.back());
   }
@@ -162,7 +163,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
     double sum = 0;
     for (std::size_t k = 0; k < tasks.size(); ++k) {
       const Split<B> part = part_of(test, [&](Index i) {
-        return done.selector.select(test.embeddings[static_cast<std::size_t>(i)]) ==
+        return done.selector->select(test.embeddings[static_cast<std::size_t>(i)]) ==
                static_cast<Index>(k);
       });
       const auto share = static_cast<double>(part.size()) / static_cast<double>(test.size());

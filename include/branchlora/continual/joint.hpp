@@ -102,12 +102,10 @@ std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const T
                                  const Listener& listener = {}, const C& ranks = C{}) {
   Learner<B> learner(backend, base, method, o, listener);
   const Index count = std::ssize(tasks);
-  Progressed done;
+  Progressed done(method);
   for (Index t = 0; t < count; ++t) {
     learner.model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
-    if (!method.uses_keys) continue;
-    const auto& embeddings = tasks[static_cast<std::size_t>(t)].train.embeddings;
-    for (const Embedding& e : embeddings) done.selector.add(t, e);
+    if (done.selector) add_task(*done.selector, t, tasks[static_cast<std::size_t>(t)].train);
   }
   const Split<B> all = join(backend, tasks);
   const double seconds =

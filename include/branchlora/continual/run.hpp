@@ -238,6 +238,13 @@ std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
   return detail::run_identity(base.digest, names, name, o, config_of(strategies));
 }
 
+/// Lets a selector learn from all samples of a split, which are of task `t`.
+template <Backend B>
+void add_task(TaskSelector& selector, Index t, const Split<B>& split) {
+  for (const Embedding& e : split.embeddings) selector.add(t, e);
+  selector.end_task();
+}
+
 /// Writes the scores that there are into the rows of R.
 void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores);
 
@@ -262,9 +269,9 @@ void score_tasks(Learner<B>& learner, std::span<const TaskData<B>> tasks, Index 
     };
     // A task that has not been learned has no router of its own: it takes the latest.
     const Index known = std::min(j, t);
-    if (learner.method.uses_keys) {
+    if (done.selector) {
       const auto selected = [&](Index i) {
-        return done.selector.select(other.test.embeddings[static_cast<std::size_t>(i)]);
+        return done.selector->select(other.test.embeddings[static_cast<std::size_t>(i)]);
       };
       row.push_back(score(selected));
       given.push_back(score([&](Index) { return known; }));
@@ -278,15 +285,15 @@ void score_tasks(Learner<B>& learner, std::span<const TaskData<B>> tasks, Index 
   done.selector_accuracy = found;
 }
 
-/// The record with its scores and, where keys pick the router, a second one that has those with the
-/// true task given.
+/// The record with its scores and, where a selector picks the router, a second one that has those
+/// with the true task given.
 template <Backend B>
 std::vector<RunResult> scored_records(const Method<B>& method, const Progressed& done,
                                       RunResult result) {
-  if (method.selects && !method.uses_keys) result.protocol = "Task-IL";
+  if (method.selects && !done.selector) result.protocol = "Task-IL";
   RunResult told = result;
   fill_rows(result.R, done.scores);
-  if (!method.uses_keys) return {result};
+  if (!done.selector) return {result};
   result.selector_accuracy = done.selector_accuracy;
   told.method += ", task given";
   told.protocol = "Task-IL";
@@ -311,7 +318,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
                                   const C& ranks = C{}) {
   Learner<B> learner(backend, base, method, o, listener, strategies);
   auto& model = learner.model;
-  Progressed done;
+  Progressed done(method);
   done.strategy_bytes.resize(strategies.size());
   const std::string identity = run_identity(base, tasks, name, o, learner.strategies);
   if (!snapshot.empty() && std::filesystem::exists(snapshot)) {
@@ -332,9 +339,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
     for (std::size_t i = 0; i < strategies.size(); ++i) {
       done.strategy_bytes[i] = std::max(done.strategy_bytes[i], learner.strategies[i]->bytes());
     }
-    if (method.uses_keys) {
-      for (const Embedding& e : task.train.embeddings) done.selector.add(t, e);
-    }
+    if (done.selector) add_task(*done.selector, t, task.train);
     if (method.freezes) observe(learner, task.train);
     model.for_each_adapter([](auto& adapter) { adapter.end_task(); });
 

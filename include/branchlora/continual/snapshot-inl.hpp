@@ -20,12 +20,6 @@ namespace branchlora::continual {
 
 namespace detail {
 
-BRANCHLORA_INLINE nlohmann::json to_json(const std::vector<Embedding>& keys) {
-  auto json = nlohmann::json::array();
-  for (const Embedding& k : keys) json.push_back({{"image", k.image}, {"text", k.text}});
-  return json;
-}
-
 BRANCHLORA_INLINE std::string snapshot_text(const Progressed& progress,
                                             const AdapterStates& adapters, const std::string& run,
                                             bool strategies) {
@@ -34,7 +28,6 @@ BRANCHLORA_INLINE std::string snapshot_text(const Progressed& progress,
                       {"scores_given", progress.scores_given},
                       {"stage_seconds", progress.stage_seconds},
                       {"selector_accuracy", progress.selector_accuracy},
-                      {"keys", to_json(progress.selector.keys())},
                       {"adapters", adapters},
                       {"run", run}};
   if (strategies) json["strategy_bytes"] = progress.strategy_bytes;
@@ -62,11 +55,6 @@ BRANCHLORA_INLINE std::pair<Progressed, AdapterStates> read_snapshot_text(
              rows->size());
     }
     if (strategies) json.at("strategy_bytes").get_to(progress.strategy_bytes);
-    std::vector<Embedding> keys;
-    for (const auto& k : json.at("keys"))
-      keys.push_back(
-          {k.at("image").get<std::vector<double>>(), k.at("text").get<std::vector<double>>()});
-    progress.selector.set_keys(std::move(keys));
     json.at("adapters").get_to(adapters);
   } catch (const nlohmann::json::exception& e) {
     fail("{}: the state of the run can not be read: {}", path, e.what());

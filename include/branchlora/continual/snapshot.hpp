@@ -15,24 +15,30 @@
 
 #include "branchlora/continual/metrics.hpp"
 #include "branchlora/continual/strategy.hpp"
-#include "branchlora/continual/task_selector.hpp"
 #include "branchlora/core/error.hpp"
 #include "branchlora/io/safetensors.hpp"
 #include "branchlora/model/checkpoint.hpp"
 #include "branchlora/model/multimodal.hpp"
+#include "branchlora/selector/task_selector.hpp"
 
 namespace branchlora::continual {
 
 /// What a run has beside its parameters.
 struct Progressed {
+  Progressed() = default;
+  /// At the start of a run of `method`.
+  template <Backend B>
+  explicit Progressed(const Method<B>& method)
+      : selector(method.make_selector ? method.make_selector() : nullptr) {}
+
   Index tasks_done = 0;
   std::vector<std::vector<double>> scores;  ///< Rows of R, with the selector's choice of router.
   std::vector<std::vector<double>>
       scores_given;  ///< The same with the true task, if there is a selector.
   std::vector<double> stage_seconds;
   double selector_accuracy = 0;
-  TaskSelector selector;
-  std::vector<Index> strategy_bytes;  ///< The most memory that each strategy has held.
+  std::unique_ptr<TaskSelector> selector;  ///< Null where no task is to be found.
+  std::vector<Index> strategy_bytes;       ///< The most memory that each strategy has held.
 };
 
 namespace detail {
@@ -60,25 +66,31 @@ std::pair<Progressed, AdapterStates> read_snapshot_text(const std::string& text,
 /// How the tensors of a run's strategy number `i` begin.
 std::string strategy_prefix(std::size_t i);
 
+/// How the tensors of a run's selector begin.
+inline constexpr std::string_view selector_prefix = "selector.";
+
+/// The matrices of a file whose names begin with `prefix`, by what follows. Throws `Error` that
+/// names the file and the tensor if one is no matrix.
+template <class T>
+HostMatrices<T> matrices_of(const io::SafeTensors& file, std::string_view prefix) {
+  HostMatrices<T> matrices;
+  for (const auto& name : file.names()) {
+    if (!name.starts_with(prefix)) continue;
+    const io::TensorView& tensor = file.tensor(name);
+    expect(tensor.shape.size() == 2, "{}: tensor '{}': expected a matrix, found shape [{}]",
+           file.path().string(), name, fmt::join(tensor.shape, ", "));
+    HostMatrix<T>& m = matrices[name.substr(prefix.size())];
+    m = {tensor.shape[0], tensor.shape[1], std::vector<T>(static_cast<std::size_t>(tensor.size()))};
+    file.read(name, std::span<T>(m.values));
+  }
+  return matrices;
+}
+
 /// The states of a file's strategies.
 template <Backend B>
 void restore_strategies(const io::SafeTensors& file, const Strategies<B>& strategies) {
-  using T = typename B::Scalar;
-  const auto names = file.names();
   for (std::size_t i = 0; i < strategies.size(); ++i) {
-    const std::string prefix = strategy_prefix(i);
-    StrategyState<T> state;
-    for (const auto& name : names) {
-      if (!name.starts_with(prefix)) continue;
-      const io::TensorView& tensor = file.tensor(name);
-      expect(tensor.shape.size() == 2, "{}: tensor '{}': expected a matrix, found shape [{}]",
-             file.path().string(), name, fmt::join(tensor.shape, ", "));
-      HostMatrix<T>& m = state[name.substr(prefix.size())];
-      m = {tensor.shape[0], tensor.shape[1],
-           std::vector<T>(static_cast<std::size_t>(tensor.size()))};
-      file.read(name, std::span<T>(m.values));
-    }
-    strategies[i]->restore(state);
+    strategies[i]->restore(matrices_of<typename B::Scalar>(file, strategy_prefix(i)));
   }
 }
 
@@ -95,7 +107,13 @@ void save_snapshot(const std::filesystem::path& path, model::Multimodal<B>& mode
   model.for_each_adapter([&](auto& adapter) { adapters.push_back(adapter.state()); });
   std::vector<StrategyState<T>> states;
   for (const auto& s : strategies) states.push_back(s->state());
+  const HostMatrices<double> selector =
+      progress.selector ? progress.selector->state() : HostMatrices<double>{};
   std::vector<io::TensorOut> tensors;
+  for (const auto& [name, m] : selector) {
+    tensors.push_back(io::tensor_out(std::string(detail::selector_prefix) + name, {m.rows, m.cols},
+                                     std::span<const double>(m.values)));
+  }
   for (std::size_t i = 0; i < states.size(); ++i) {
     for (const auto& [name, m] : states[i]) {
       tensors.push_back(io::tensor_out(detail::strategy_prefix(i) + name, {m.rows, m.cols},
@@ -137,6 +155,17 @@ Progressed load_snapshot(const std::filesystem::path& path, model::Multimodal<B>
   });
   model::load_parameters(file, model.parameters(),
                          [](const auto& p) { return detail::is_learned(p); });
+  if (method.make_selector) {
+    progress.selector = method.make_selector();
+    try {
+      progress.selector->restore(detail::matrices_of<double>(file, detail::selector_prefix));
+    } catch (const Error& e) {
+      fail("{}: {}", path.string(), e.what());
+    }
+    expect(progress.selector->tasks() == progress.tasks_done,
+           "{}: expected a selector of {} tasks, found {}", path.string(), progress.tasks_done,
+           progress.selector->tasks());
+  }
   detail::restore_strategies(file, strategies);
   return std::move(progress);
 }

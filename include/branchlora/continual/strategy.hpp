@@ -13,6 +13,7 @@
 #include "branchlora/continual/run_config.hpp"
 #include "branchlora/continual/strategy_factory.hpp"
 #include "branchlora/continual/task_data.hpp"
+#include "branchlora/core/host_matrix.hpp"
 #include "branchlora/model/multimodal.hpp"
 
 namespace branchlora::continual {
@@ -40,18 +41,9 @@ struct TrainingStep {
   Var<typename B::Scalar> logits;  ///< Of the rows that predict, `batch.rows`.
 };
 
-/// A matrix on the host.
-template <class T>
-struct HostMatrix {
-  Index rows = 0;
-  Index cols = 0;
-  std::vector<T> values;  ///< Row-major.
-  bool operator==(const HostMatrix&) const = default;
-};
-
 /// What a strategy keeps from task to task, by name.
 template <class T>
-using StrategyState = std::map<std::string, HostMatrix<T>>;
+using StrategyState = HostMatrices<T>;
 
 /// A policy of the training loop. The loop calls the hooks of its strategies in their order at the
 /// moments that the hooks name; each does nothing unless it is overridden.

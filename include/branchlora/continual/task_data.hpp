@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "branchlora/continual/task_selector.hpp"
 #include "branchlora/data/task.hpp"
 #include "branchlora/model/dataset.hpp"
 #include "branchlora/model/multimodal.hpp"
+#include "branchlora/selector/task_selector.hpp"
 
 namespace branchlora::continual {
 

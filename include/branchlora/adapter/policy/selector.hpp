@@ -2,13 +2,22 @@
 /// Policy: how a sample finds the router of its task at inference.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <memory>
+#include <string>
+
 #include "branchlora/adapter/policy/router.hpp"
+#include "branchlora/selector/nearest_key.hpp"
+#include "branchlora/selector/ridge.hpp"
+#include "branchlora/selector/task_selector.hpp"
 
 namespace branchlora {
 
 namespace selector {
 struct None;
-struct NearestKey;
+template <Reads reads>
+struct NearestKeyOf;
 }  // namespace selector
 
 namespace category {
@@ -24,24 +33,32 @@ struct Selector {
     static_assert(selects || !say,
                   "A policy of category::Selector lacks `static constexpr bool selects`: whether "
                   "there is a router to select.");
-    constexpr bool uses_keys = requires {
-      { P::uses_keys } -> std::convertible_to<bool>;
+    constexpr bool finds = requires {
+      { P::finds } -> std::convertible_to<bool>;
     };
-    static_assert(uses_keys || !say,
-                  "A policy of category::Selector lacks `static constexpr bool uses_keys`: whether "
-                  "keys of the tasks are gathered.");
-    return selects && uses_keys;
+    static_assert(finds || !say,
+                  "A policy of category::Selector lacks `static constexpr bool finds`: whether the "
+                  "task is found, and not told.");
+    constexpr bool makes = !finds || requires {
+      requires !P::finds || requires {
+        { P::make() } -> std::same_as<std::unique_ptr<TaskSelector>>;
+      };
+    };
+    static_assert(makes || !say,
+                  "A policy of category::Selector that finds lacks `static "
+                  "std::unique_ptr<TaskSelector> make()`: the algorithm that finds the task.");
+    return selects && finds && makes;
   }
   template <class P>
   static constexpr bool accepts = check<P>();
   template <class Given>
-  using Default = std::conditional_t<Given::template get<Router>::per_task, selector::NearestKey,
-                                     selector::None>;
+  using Default = std::conditional_t<Given::template get<Router>::per_task,
+                                     selector::NearestKeyOf<Reads::both>, selector::None>;
 };
 }  // namespace category
 
-/// Asks for `selects`, whether there is anything to select, and `uses_keys`, whether keys of the
-/// tasks are gathered while they train (else the true task is given).
+/// Asks for `selects`, whether there is anything to select; `finds`, whether the task is found
+/// (else it is told); and, if so, for `make()`, the algorithm that finds it.
 template <class P>
 concept SelectorPolicy = PolicyOf<P, category::Selector> && category::Selector::accepts<P>;
 
@@ -51,7 +68,7 @@ namespace selector {
 struct None {
   using Category = category::Selector;
   static constexpr bool selects = false;
-  static constexpr bool uses_keys = false;
+  static constexpr bool finds = false;
   static constexpr std::string_view name() { return "selector::None"; }
   bool operator==(const None&) const = default;
 };
@@ -60,22 +77,45 @@ struct None {
 struct Given {
   using Category = category::Selector;
   static constexpr bool selects = true;
-  static constexpr bool uses_keys = false;
+  static constexpr bool finds = false;
   static constexpr std::string_view name() { return "selector::Given"; }
   bool operator==(const Given&) const = default;
 };
 
 /// Each task has an image key and a text key, the means of its samples' unit embeddings; a sample
-/// goes to the task with the largest cos(image, image key) + cos(text, text key). The means are the
-/// exact optimum of BranchLoRA's alignment loss over fixed embeddings, so the keys need no
-/// gradient. That the two cosines are summed unweighted is our reading.
-struct NearestKey {
+/// goes to the task with the largest cos(image, image key) + cos(text, text key), or by one of them
+/// alone. The means are the exact optimum of BranchLoRA's alignment loss over fixed embeddings, so
+/// the keys need no gradient. That the two cosines are summed unweighted is our reading.
+template <Reads reads>
+struct NearestKeyOf {
   using Category = category::Selector;
   static constexpr bool selects = true;
-  static constexpr bool uses_keys = true;
-  static constexpr std::string_view name() { return "selector::NearestKey"; }
-  bool operator==(const NearestKey&) const = default;
+  static constexpr bool finds = true;
+  static std::unique_ptr<TaskSelector> make() {
+    return std::make_unique<NearestKeySelector>(reads);
+  }
+  static std::string name() {
+    if (reads == Reads::both) return "selector::NearestKey";
+    return fmt::format("selector::NearestKeyOf<Reads::{}>", to_string(reads));
+  }
+  bool operator==(const NearestKeyOf&) const = default;
 };
+using NearestKey = NearestKeyOf<Reads::both>;
+
+/// Ridge regression from the same embeddings to the tasks, in closed form; see `RidgeSelector`.
+template <Reads reads>
+struct RidgeOf {
+  using Category = category::Selector;
+  static constexpr bool selects = true;
+  static constexpr bool finds = true;
+  static std::unique_ptr<TaskSelector> make() { return std::make_unique<RidgeSelector>(reads); }
+  static std::string name() {
+    if (reads == Reads::both) return "selector::Ridge";
+    return fmt::format("selector::RidgeOf<Reads::{}>", to_string(reads));
+  }
+  bool operator==(const RidgeOf&) const = default;
+};
+using Ridge = RidgeOf<Reads::both>;
 
 }  // namespace selector
 }  // namespace branchlora

@@ -1,4 +1,4 @@
-// expect: A policy of category::Selector lacks `static constexpr bool uses_keys`
+// expect: A policy of category::Selector lacks `static constexpr bool finds`
 #include "branchlora/adapter/policy/list.hpp"
 #include "branchlora/adapter/policy/selector.hpp"
 

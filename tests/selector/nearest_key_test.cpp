@@ -1,4 +1,4 @@
-#include "branchlora/continual/task_selector.hpp"
+#include "branchlora/selector/nearest_key.hpp"
 
 #include <doctest/doctest.h>
 
@@ -6,11 +6,9 @@
 
 using namespace branchlora;
 using namespace branchlora::test;
-using continual::Embedding;
-using continual::TaskSelector;
 
 TEST_CASE("keys are the sums of unit embeddings, so each sample counts alike") {
-  TaskSelector selector;
+  NearestKeySelector selector;
   selector.add(0, {{3, 4}, {0, 5}});
   selector.add(0, {{80, -60}, {2, 0}});
   selector.add(1, {{0, 0}, {1, 1}});
@@ -24,7 +22,7 @@ TEST_CASE("keys are the sums of unit embeddings, so each sample counts alike") {
 }
 
 TEST_CASE("a sample goes to the largest sum of both cosines") {
-  TaskSelector selector;
+  NearestKeySelector selector;
   selector.add(0, {{1, 0}, {1, 0}});
   selector.add(1, {{0, 1}, {1, 1}});
   // Cosines with task 0: 0.8 + 0.6 = 1.4; with task 1: 0.6 + 1.4 / sqrt 2 = 1.59.
@@ -36,7 +34,7 @@ TEST_CASE("a sample goes to the largest sum of both cosines") {
 }
 
 TEST_CASE("of equals the earlier task, and lengths do not count") {
-  TaskSelector selector;
+  NearestKeySelector selector;
   selector.add(0, {{1, 0}, {0, 1}});
   selector.add(1, {{5, 0}, {0, 9}});
   selector.add(1, {{5, 0}, {0, 9}});
@@ -44,7 +42,7 @@ TEST_CASE("of equals the earlier task, and lengths do not count") {
 }
 
 TEST_CASE("a sample without a picture is told by its text alone") {
-  TaskSelector selector;
+  NearestKeySelector selector;
   selector.add(0, {{1, 0}, {1, 0}});
   selector.add(1, {{}, {0, 1}});
   CHECK(selector.select({{}, {0.1, 1}}) == 1);
@@ -52,9 +50,35 @@ TEST_CASE("a sample without a picture is told by its text alone") {
 }
 
 TEST_CASE("what can not be is refused") {
-  TaskSelector selector;
+  NearestKeySelector selector;
   check_mentions(error_of([&] { selector.select({{1}, {1}}); }), "no task");
   check_mentions(error_of([&] { selector.add(1, {{1}, {1}}); }), "task 1", "task 0");
   selector.add(0, {{1, 2}, {1}});
   check_mentions(error_of([&] { selector.add(0, {{1, 2, 3}, {1}}); }), "2 and 3");
+}
+
+TEST_CASE("it may read one part alone") {
+  const Embedding sample{{4, 3}, {3, 4}};
+  for (const auto& [reads, task] : {std::pair(Reads::picture, 0), std::pair(Reads::text, 1)}) {
+    NearestKeySelector selector(reads);
+    selector.add(0, {{1, 0}, {1, 0}});
+    selector.add(1, {{0, 1}, {1, 1}});
+    CHECK(selector.select(sample) == task);
+  }
+}
+
+TEST_CASE("its state comes back, and it goes on from there") {
+  NearestKeySelector first;
+  first.add(0, {{3, 4}, {0.1, 5}});
+  first.add(1, {{}, {1, 1}});
+  NearestKeySelector second;
+  second.restore(first.state());
+  CHECK(second.state() == first.state());
+  for (auto* s : {&first, &second}) {
+    s->add(1, {{7, 1}, {0.3, 1}});
+    s->add(2, {{1, 7}, {3, 1}});
+  }
+  CHECK(second.state() == first.state());
+  CHECK(first.bytes() == 3 * 4 * 8);
+  check_mentions(error_of([&] { second.restore({}); }), "image");
 }

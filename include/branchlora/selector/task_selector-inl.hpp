@@ -1,0 +1,58 @@
+/// @file
+/// The bodies of `task_selector.hpp`, and what its models share.
+#pragma once
+
+#include <cmath>
+#include <span>
+
+#include "branchlora/core/error.hpp"
+#include "branchlora/core/inline.hpp"
+#include "branchlora/selector/task_selector.hpp"
+
+namespace branchlora {
+
+BRANCHLORA_INLINE std::string_view to_string(Reads reads) {
+  switch (reads) {
+    case Reads::both:
+      return "both";
+    case Reads::picture:
+      return "picture";
+    case Reads::text:
+      return "text";
+  }
+  return "";
+}
+
+BRANCHLORA_INLINE Embedding read(const Embedding& embedding, Reads reads) {
+  Embedding part = embedding;
+  if (reads == Reads::picture) part.text.clear();
+  if (reads == Reads::text) part.image.clear();
+  return part;
+}
+
+namespace detail {
+
+/// The sum of the products of numbers of two vectors of the same length.
+inline double dot(std::span<const double> a, std::span<const double> b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+/// A matrix of a selector's state. Throws `Error` if it is not there, or of another size than
+/// `rows` (-1: any) by `cols` (-1: any).
+inline const HostMatrix<double>& matrix_of(const HostMatrices<double>& state, const char* name,
+                                           Index rows, Index cols) {
+  const auto found = state.find(name);
+  expect(found != state.end(), "selector: expected its matrix '{}', found none", name);
+  const HostMatrix<double>& m = found->second;
+  expect(
+      (rows < 0 || m.rows == rows) && (cols < 0 || m.cols == cols) &&
+          std::ssize(m.values) == m.rows * m.cols,
+      "selector: expected its matrix '{}' with {} rows and {} columns (-1: any), found {} and {}",
+      name, rows, cols, m.rows, m.cols);
+  return m;
+}
+
+}  // namespace detail
+}  // namespace branchlora

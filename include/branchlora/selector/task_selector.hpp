@@ -1,0 +1,57 @@
+/// @file
+/// Which task a sample belongs to, by its picture and its words: the interface of all selectors.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "branchlora/core/host_matrix.hpp"
+
+namespace branchlora {
+
+/// A picture and a text as vectors, neither of which changes while tasks are learned. A sample
+/// without a picture has an empty one.
+struct Embedding {
+  std::vector<double> image;
+  std::vector<double> text;
+};
+
+/// What a selector reads of a sample.
+enum class Reads : std::uint8_t { both, picture, text };
+
+/// `both`, `picture` or `text`.
+std::string_view to_string(Reads reads);
+
+/// `embedding` without what is not read.
+Embedding read(const Embedding& embedding, Reads reads);
+
+/// Learns from the samples of task after task, and then finds the task of a sample. Tasks are
+/// numbered from 0 in the order in which they come.
+class TaskSelector {
+ public:
+  virtual ~TaskSelector() = default;
+
+  /// Adds a training sample of `task`: of the latest, or of the next one. Throws `Error` if a task
+  /// is left out, or if embeddings differ in length.
+  virtual void add(Index task, const Embedding& embedding) = 0;
+  /// All samples of a task were added. Comes before `select`.
+  virtual void end_task() {}
+  /// The task that a sample most likely belongs to; of equals, the earlier. Throws `Error` before
+  /// the first task.
+  virtual Index select(const Embedding& embedding) const = 0;
+  /// How many tasks there are.
+  virtual Index tasks() const = 0;
+  /// Bytes that it keeps from task to task.
+  virtual Index bytes() const = 0;
+  /// All that it has learned, at the end of a task.
+  virtual HostMatrices<double> state() const = 0;
+  /// Restores what `state` gave, to the bit. Throws `Error` if it is of no selector of this kind.
+  virtual void restore(const HostMatrices<double>& state) = 0;
+};
+
+}  // namespace branchlora
+
+#ifndef BRANCHLORA_COMPILED
+#include "branchlora/selector/task_selector-inl.hpp"
+#endif
