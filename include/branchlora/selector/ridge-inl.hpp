@@ -148,10 +148,12 @@ BRANCHLORA_INLINE void RidgeSelector::restore(const HostMatrices<double>& state)
   const Part image{static_cast<Index>(offsets[0]), static_cast<Index>(offsets[1])};
   const Part text{static_cast<Index>(offsets[2]), static_cast<Index>(offsets[3])};
   const Index width = 1 + image.size + text.size;
-  const auto fits = [width](const Part& p) {
-    return p.size == 0 ? p.first == -1 : p.first >= 1 && p.size > 0 && p.first + p.size <= width;
+  const auto follows = [](const Part& part, Index first) {
+    return part.size == 0 ? part.first == -1 : part.size > 0 && part.first == first;
   };
-  expect(fits(image) && fits(text) && (image.first != text.first || image.first == -1),
+  const bool image_first = image.first == 1;
+  const Part& one = image_first ? image : text;
+  expect(follows(one, 1) && follows(image_first ? text : image, 1 + one.size),
          "selector: its matrix 'offsets' does not say where pictures and texts are");
   const auto& gram = detail::matrix_of(state, "gram", width, width);
   const auto& sums = detail::matrix_of(state, "sums", -1, width);
