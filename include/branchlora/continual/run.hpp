@@ -51,6 +51,9 @@ RunConfig config_of_run(const Options& options, const std::string& variant,
 void add_strategies(RunConfig& config, const std::vector<RunConfig>& strategies,
                     const std::vector<Index>& held_bytes);
 
+/// Adds the bytes that a selector keeps, as `selector_bytes`.
+void add_selector(RunConfig& config, Index bytes);
+
 /// The text of `continual::run_identity`.
 std::string run_identity(const std::string& base, const std::vector<std::string>& tasks,
                          const std::string& name, const Options& options,
@@ -295,6 +298,7 @@ std::vector<RunResult> scored_records(const Method<B>& method, const Progressed&
   fill_rows(result.R, done.scores);
   if (!done.selector) return {result};
   result.selector_accuracy = done.selector_accuracy;
+  detail::add_selector(result.config, done.selector->bytes());
   told.method += ", task given";
   told.protocol = "Task-IL";
   fill_rows(told.R, done.scores_given);
