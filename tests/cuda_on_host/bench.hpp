@@ -13,7 +13,8 @@ namespace branchlora::test {
 
 using cuda_on_host::Device;
 
-/// Checks that nothing is left on the device and that no rule was broken.
+/// Checks that nothing is left on the device and that no rule was broken. In
+/// `instances/float.cpp`.
 void check_clean();
 
 /// A backend that leaves nothing behind.
@@ -29,5 +30,14 @@ class OnHost {
  private:
   std::unique_ptr<cuda::Backend<T>> backend_;
 };
+
+template <std::floating_point T>
+OnHost<T>::OnHost() : backend_(std::make_unique<cuda::Backend<T>>()) {}
+
+template <std::floating_point T>
+OnHost<T>::~OnHost() {
+  backend_.reset();
+  check_clean();
+}
 
 }  // namespace branchlora::test

@@ -4,9 +4,6 @@
 #pragma once
 
 #include "branchlora/eigen/instances.hpp"
-#include "cuda/groups.hpp"
-#include "cuda/operation_cases.hpp"
-#include "cuda_on_host/bench.hpp"
 #include "cuda_on_host/instances.hpp"
 #include "support/precompiled_model.hpp"
 
