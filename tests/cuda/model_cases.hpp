@@ -16,48 +16,15 @@
 namespace branchlora::test {
 namespace cases {
 
-/// A multimodal model with adapters that is small enough for every test.
-template <class V, Backend B>
-struct TinyModel {
+/// A multimodal model with adapters of a method that is small enough for every test.
+template <Backend B>
+struct TinyModelOf {
   using T = typename B::Scalar;
 
-  explicit TinyModel(B& b) : net(b, tiny_config()), tape(b) {
-    net.initialize(Random(1));
-    net.attach(method_of<B, V>(), Hyper{.alpha = 6.0, .dropout = 0.1}, Random(5));
-    net.for_each_adapter([](auto& each) { each.begin_task(0); });
-    net.freeze_base(Storage::full, 0.5);
-    for (auto& p : net.parameters()) {
-      if (p.name.find(".lora_B") != std::string::npos) {
-        write(b, p.value, random_dense(p.value.rows, p.value.cols, p.name.size(), 0.5));
-      }
-    }
-    bank = net.features_of(tape, 2, [](Index i) {
-      std::vector<float> rgb(8 * 8 * 3);
-      for (std::size_t j = 0; j < rgb.size(); ++j) {
-        rgb[j] = static_cast<float>(Random(7, static_cast<std::uint64_t>(i)).below(j, 256));
-      }
-      return rgb;
-    });
-    for (const auto& e : std::vector<model::Example>{{0, 0, {{{1, 4, 5}, {6, 2}}, {{3}, {8, 2}}}},
-                                                     {1, 0, {{{1, 9, 3}, {7, 7, 2}}}}}) {
-      batch.push(e, net.config().vision.tokens());
-      questions.push(model::Example{e.image, e.task, {{e.turns.front().prompt, {}}}},
-                     net.config().vision.tokens());
-    }
-  }
+  TinyModelOf(B& b, const Method<B>& method);
 
   /// The loss of the batch, its gradients left in the parameters.
-  T step(std::uint64_t number) {
-    tape.reset();
-    const Random dropout(number);
-    const RoutingContext routing{
-        .sequences = &batch.sequences, .tasks = batch.tasks, .dropout = &dropout};
-    const auto loss = net.loss(tape, batch, net.gather(tape, batch, bank), routing);
-    tape.backward(loss);
-    T value = 0;
-    net.parameters().backend().download(&value, loss.value().data, sizeof(T));
-    return value;
-  }
+  T step(std::uint64_t number);
 
   model::Multimodal<B> net;
   Tape<B> tape;
@@ -65,11 +32,55 @@ struct TinyModel {
   model::Batch batch, questions;
 };
 
+template <Backend B>
+TinyModelOf<B>::TinyModelOf(B& b, const Method<B>& method) : net(b, tiny_config()), tape(b) {
+  net.initialize(Random(1));
+  net.attach(method, Hyper{.alpha = 6.0, .dropout = 0.1}, Random(5));
+  net.for_each_adapter([](auto& each) { each.begin_task(0); });
+  net.freeze_base(Storage::full, 0.5);
+  for (auto& p : net.parameters()) {
+    if (p.name.find(".lora_B") != std::string::npos) {
+      write(b, p.value, random_dense(p.value.rows, p.value.cols, p.name.size(), 0.5));
+    }
+  }
+  bank = net.features_of(tape, 2, [](Index i) {
+    std::vector<float> rgb(8 * 8 * 3);
+    for (std::size_t j = 0; j < rgb.size(); ++j) {
+      rgb[j] = static_cast<float>(Random(7, static_cast<std::uint64_t>(i)).below(j, 256));
+    }
+    return rgb;
+  });
+  for (const auto& e : std::vector<model::Example>{{0, 0, {{{1, 4, 5}, {6, 2}}, {{3}, {8, 2}}}},
+                                                   {1, 0, {{{1, 9, 3}, {7, 7, 2}}}}}) {
+    batch.push(e, net.config().vision.tokens());
+    questions.push(model::Example{e.image, e.task, {{e.turns.front().prompt, {}}}},
+                   net.config().vision.tokens());
+  }
+}
+
+template <Backend B>
+typename B::Scalar TinyModelOf<B>::step(std::uint64_t number) {
+  tape.reset();
+  const Random dropout(number);
+  const RoutingContext routing{
+      .sequences = &batch.sequences, .tasks = batch.tasks, .dropout = &dropout};
+  const auto loss = net.loss(tape, batch, net.gather(tape, batch, bank), routing);
+  tape.backward(loss);
+  T value = 0;
+  net.parameters().backend().download(&value, loss.value().data, sizeof(T));
+  return value;
+}
+
+/// The same with adapters of variant `V`.
+template <class V, Backend B>
+struct TinyModel : TinyModelOf<B> {
+  explicit TinyModel(B& b) : TinyModelOf<B>(b, method_of<B, V>()) {}
+};
+
 /// The loss of a multimodal model with adapters and all its gradients; how it learns in three
 /// steps; and what it answers then.
-template <class V, Backend B>
-Results multimodal(B& b) {
-  TinyModel<V, B> tiny(b);
+template <Backend B>
+Results learn_and_answer(B& b, TinyModelOf<B>& tiny) {
   AdamW<B> adam(tiny.net.parameters());
   Results results;
   for (std::uint64_t step = 0; step < 3; ++step) {
@@ -87,6 +98,13 @@ Results multimodal(B& b) {
     results.emplace_back(1, std::ssize(answer), std::vector<double>(answer.begin(), answer.end()));
   }
   return results;
+}
+
+/// That for variant `V`.
+template <class V, Backend B>
+Results multimodal(B& b) {
+  TinyModel<V, B> tiny(b);
+  return learn_and_answer<B>(b, tiny);
 }
 
 }  // namespace cases

@@ -168,18 +168,18 @@ Results optimiser(B& b) {
 
 /// Two tasks in turn through one adapted linear layer: its value, the activity of its branches and
 /// all gradients.
-template <class V, Backend B>
-Results adapter(B& b) {
+template <Backend B>
+Results adapter_of(B& b, const Method<B>& method) {
   ParameterSet<B> parameters(b);
   AdaptedLinear<B> linear(parameters, "layer", 20, 17);
   linear.base().initialize(Random(3));
   linear.base().freeze();
-  linear.attach(method_of<B, V>(), Hyper{.alpha = 6.0, .balance_weight = 0.7}, Random(4));
+  linear.attach(method, Hyper{.alpha = 6.0, .balance_weight = 0.7}, Random(4));
   Sequences sequences;
   for (const Index length : {3, 1, 70, 5}) sequences.push(length);
   std::vector<std::int32_t> tasks(4, 0);
   linear.adapter()->begin_task(0);
-  if (V::per_task_router) {
+  if (method.per_task_router) {
     linear.adapter()->end_task();
     linear.adapter()->begin_task(1);
     tasks = {0, 1, 0, 1};
@@ -206,6 +206,12 @@ Results adapter(B& b) {
   const std::vector<double> activity = linear.adapter()->activity();
   results.emplace_back(1, std::ssize(activity), activity);
   return results;
+}
+
+/// That for variant `V`.
+template <class V, Backend B>
+Results adapter(B& b) {
+  return adapter_of(b, method_of<B, V>());
 }
 
 }  // namespace cases

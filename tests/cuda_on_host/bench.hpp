@@ -13,31 +13,31 @@ namespace branchlora::test {
 
 using cuda_on_host::Device;
 
-/// Checks that nothing is left on the device and that no rule was broken.
-inline void check_clean() {
-  Device& device = Device::get();
-  for (const std::string& violation : device.violations()) FAIL_CHECK(violation);
-  device.forget_violations();
-  CHECK(device.allocations() == 0);
-  CHECK(device.handles() == 0);
-  CHECK(device.pinned.empty());
-}
+/// Checks that nothing is left on the device and that no rule was broken. In
+/// `instances/float.cpp`.
+void check_clean();
 
 /// A backend that leaves nothing behind.
 template <std::floating_point T>
 class OnHost {
  public:
-  OnHost() : backend_(std::make_unique<cuda::Backend<T>>()) {}
+  OnHost();
   OnHost(const OnHost&) = delete;
   OnHost& operator=(const OnHost&) = delete;
-  ~OnHost() {
-    backend_.reset();
-    check_clean();
-  }
+  ~OnHost();
   cuda::Backend<T>& operator*() { return *backend_; }
 
  private:
   std::unique_ptr<cuda::Backend<T>> backend_;
 };
+
+template <std::floating_point T>
+OnHost<T>::OnHost() : backend_(std::make_unique<cuda::Backend<T>>()) {}
+
+template <std::floating_point T>
+OnHost<T>::~OnHost() {
+  backend_.reset();
+  check_clean();
+}
 
 }  // namespace branchlora::test

@@ -31,15 +31,14 @@ int backward_launches(Tape<B>& tape, Var<float> y) {
 
 // How many kernels and products one adapted linear takes on three sequences of these tasks, without
 // dropout, x having a gradient.
-template <class V>
-Launches launches_of(const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
+Launches launches_of(const Method<B>& method, const std::vector<std::int32_t>& tasks) {
   OnHost<float> device;
   B& b = *device;
   ParameterSet<B> parameters(b);
   AdaptedLinear<B> linear(parameters, "layer", 20, 17);
   linear.base().initialize(Random(3));
   linear.base().freeze();
-  linear.attach(method_of<B, V>(), Hyper{}, Random(4));
+  linear.attach(method, Hyper{}, Random(4));
   const std::int32_t last = *std::max_element(tasks.begin(), tasks.end());
   for (std::int32_t task = 0; task <= last; ++task) {
     if (task > 0) linear.adapter()->end_task();
@@ -57,9 +56,13 @@ Launches launches_of(const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
   return {forward, backward_launches(tape, y)};
 }
 
-// The same of a feed-forward layer whose experts are whole.
 template <class V>
-Launches launches_of_experts() {
+Launches launches_of(const std::vector<std::int32_t>& tasks = {0, 0, 0}) {
+  return launches_of(method_of<B, V>(), tasks);
+}
+
+// The same of a feed-forward layer whose experts are whole.
+Launches launches_of_experts(const Method<B>& method) {
   OnHost<float> device;
   B& b = *device;
   ParameterSet<B> parameters(b);
@@ -70,7 +73,7 @@ Launches launches_of_experts() {
     linear->base().freeze();
   }
   const FfnLinears<B> linears{gate, up, down};
-  const auto ffn = method_of<B, V>().make_ffn(parameters, linears, Hyper{}, Random(4));
+  const auto ffn = method.make_ffn(parameters, linears, Hyper{}, Random(4));
   auto& x = parameters.add("x", 8, 20);
   parameters.set_trainable(x, true);
   Tape<B> tape(b);
@@ -80,9 +83,7 @@ Launches launches_of_experts() {
   return {forward, backward_launches(tape, y)};
 }
 
-template <class V>
-void check_launches(int forward, int backward) {
-  const Launches found = launches_of<V>();
+void check_launches(const Launches& found, int forward, int backward) {
   CHECK(found.forward == forward);
   CHECK(found.backward == backward);
 }
@@ -91,12 +92,12 @@ void check_launches(int forward, int backward) {
 
 // docs/cuda.md shows these numbers as a table.
 TEST_CASE("kernels and products of an adapted linear") {
-  check_launches<Lora4>(3, 5);
-  check_launches<Moe>(4, 6);
-  check_launches<Hydra>(4, 6);
-  check_launches<MoeSparse>(6, 8);
-  check_launches<BranchToken>(5, 8);
-  check_launches<Branch>(5, 8);
+  check_launches(launches_of<Lora4>(), 3, 5);
+  check_launches(launches_of<Moe>(), 4, 6);
+  check_launches(launches_of<Hydra>(), 4, 6);
+  check_launches(launches_of<MoeSparse>(), 6, 8);
+  check_launches(launches_of<BranchToken>(), 5, 8);
+  check_launches(launches_of<Branch>(), 5, 8);
 }
 
 TEST_CASE("more tasks in a batch take no more launches where a router reads a sequence") {
@@ -154,8 +155,8 @@ TEST_CASE("a bias takes no launch of its own, nor does its gradient") {
 }
 
 TEST_CASE("whole feed-forward layers as experts take no launches of their own") {
-  const Launches found = launches_of_experts<MixLora<3, 8, 2>>();
-  CHECK(found == launches_of_experts<MixLora<3, 2, 2>>());
+  const Launches found = launches_of_experts(method_of<B, MixLora<3, 8, 2>>());
+  CHECK(found == launches_of_experts(method_of<B, MixLora<3, 2, 2>>()));
   CHECK(found.forward == 18);
   CHECK(found.backward == 30);
 }

@@ -5,9 +5,12 @@
 
 #include <cuda_on_host/device.hpp>
 
+#include <cstddef>
 #include <cstring>
-#include <tuple>
+#include <initializer_list>
+#include <type_traits>
 #include <utility>
+#include <vector>
 
 #define __global__
 #define __shared__ static thread_local
@@ -330,30 +333,65 @@ inline cudaError_t cudaMemset2DAsync(void* to, std::size_t pitch, int value, std
   return cudaSuccess;
 }
 
-/// Queues the kernel with copies of its arguments; a thread of the grid after the other.
-template <class... Parameters>
-cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, void** arguments,
-                             std::size_t, cudaStream_t stream) {
-  if (const auto status = cuda_on_host::enter("cudaLaunchKernel", stream, cudaErrorLaunchFailure)) {
-    return status;
-  }
-  if (grid.x == 0 || block.x == 0 || block.x > 1024) {
-    return cuda_on_host::error(cudaErrorInvalidConfiguration);
-  }
-  const auto copies = [&]<std::size_t... I>(std::index_sequence<I...>) {
-    return std::tuple<Parameters...>(*static_cast<Parameters*>(arguments[I])...);
-  }
-  (std::index_sequence_for<Parameters...>{});
-  cuda_on_host::Device::get().queue([=] {
+namespace cuda_on_host {
+
+/// A kernel with copies of its arguments. What does not depend on their types is not a template:
+/// there are hundreds of kernels.
+struct Launch {
+  /// Calls a kernel, whose type it knows, with the arguments at these places.
+  using Call = void (*)(void (*kernel)(), const void* const* arguments);
+
+  Call call;
+  void (*kernel)();
+  dim3 grid, block;
+  std::vector<std::vector<std::byte>> arguments;
+
+  /// A thread of the grid after the other.
+  void operator()() const {
+    std::vector<const void*> places;
+    for (const auto& each : arguments) places.push_back(each.data());
     gridDim = grid;
     blockDim = block;
     for (unsigned b = 0; b < grid.x; ++b) {
-      blockIdx = dim3{cuda_on_host::Device::get().reversed ? grid.x - 1 - b : b, 0, 0};
+      blockIdx = dim3{Device::get().reversed ? grid.x - 1 - b : b, 0, 0};
       for (unsigned t = 0; t < block.x; ++t) {
         threadIdx = dim3{t, 0, 0};
-        std::apply(kernel, copies);
+        call(kernel, places.data());
       }
     }
-  });
+  }
+};
+
+/// Queues a launch with copies of arguments of these sizes.
+inline cudaError_t queue(Launch launch, void** arguments, std::initializer_list<std::size_t> sizes,
+                         cudaStream_t stream) {
+  if (const auto status = enter("cudaLaunchKernel", stream, cudaErrorLaunchFailure)) return status;
+  if (launch.grid.x == 0 || launch.block.x == 0 || launch.block.x > 1024) {
+    return error(cudaErrorInvalidConfiguration);
+  }
+  for (const std::size_t size : sizes) {
+    const auto* from = static_cast<const std::byte*>(*arguments++);
+    launch.arguments.emplace_back(from, from + size);
+  }
+  Device::get().queue(std::move(launch));
   return cudaSuccess;
+}
+
+}  // namespace cuda_on_host
+
+/// Queues the kernel with copies of its arguments.
+template <class... Parameters>
+cudaError_t cudaLaunchKernel(void (*kernel)(Parameters...), dim3 grid, dim3 block, void** arguments,
+                             std::size_t, cudaStream_t stream) {
+  static_assert((std::is_trivially_copyable_v<Parameters> && ...),
+                "a device is given the bytes of a kernel's arguments");
+  const auto call = [](void (*typeless)(), const void* const* places) {
+    const auto typed = reinterpret_cast<void (*)(Parameters...)>(typeless);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      typed(*static_cast<const Parameters*>(places[I])...);
+    }
+    (std::index_sequence_for<Parameters...>{});
+  };
+  return cuda_on_host::queue({call, reinterpret_cast<void (*)()>(kernel), grid, block, {}},
+                             arguments, {sizeof(Parameters)...}, stream);
 }
