@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
@@ -16,6 +17,7 @@
 #include "branchlora/core/error.hpp"
 #include "branchlora/generator/task_vector.hpp"
 #include "branchlora/generator/train_cvae.hpp"
+#include "branchlora/selector/nearest_key.hpp"
 
 namespace branchlora::continual {
 
@@ -112,7 +114,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
   expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
   o.projector_rate = 0;
   method.selects = true;
-  method.make_selector = selector::NearestKey::make;
+  method.make_selector = [] { return std::make_unique<NearestKeySelector>(); };
   const auto learned = [](const auto& p) {
     return !p.constant && detail::is_learned(p) && !p.name.starts_with("projector.");
   };
