@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstddef>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "branchlora/selector/nearest_key.hpp"
@@ -23,41 +22,31 @@ inline double cosine(std::span<const double> a, std::span<const double> b) {
   return norms > 0 ? dot(a, b) / norms : 0;
 }
 
-/// key += v / |v|.
-inline void add_unit(std::span<const double> v, std::vector<double>& key) {
+/// key += v / |v|; a missing part adds nothing.
+inline void add_to_key(std::span<const double> v, std::vector<double>& key) {
   if (v.empty()) return;
   if (key.empty()) key.assign(v.size(), 0.0);
-  expect(key.size() == v.size(), "selector: embeddings of {} and {} numbers", key.size(), v.size());
-  const double norm = std::sqrt(dot(v, v));
-  for (std::size_t i = 0; i < v.size() && norm > 0; ++i) key[i] += v[i] / norm;
+  expect_alike(std::ssize(key), std::ssize(v));
+  add_unit(v, key.data());
 }
 
 }  // namespace detail
 
 BRANCHLORA_INLINE void NearestKeySelector::add(Index task, const Embedding& embedding) {
-  expect(task >= 0 && task <= tasks(), "selector: task {} comes before task {}", task,
-         keys_.size());
+  detail::expect_known_or_next(task, tasks());
   if (task == tasks()) keys_.push_back({});
   Embedding& key = keys_[static_cast<std::size_t>(task)];
   const Embedding e = read(embedding, reads_);
-  detail::add_unit(e.image, key.image);
-  detail::add_unit(e.text, key.text);
+  detail::add_to_key(e.image, key.image);
+  detail::add_to_key(e.text, key.text);
 }
 
 BRANCHLORA_INLINE Index NearestKeySelector::select(const Embedding& embedding) const {
-  expect(!keys_.empty(), "selector: there is no task to select");
   const Embedding e = read(embedding, reads_);
-  Index best = 0;
-  double highest = -3;
-  for (Index t = 0; t < tasks(); ++t) {
+  return detail::best_task(tasks(), [&](Index t) {
     const Embedding& key = keys_[static_cast<std::size_t>(t)];
-    const double score = detail::cosine(e.image, key.image) + detail::cosine(e.text, key.text);
-    if (score > highest) {
-      highest = score;
-      best = t;
-    }
-  }
-  return best;
+    return detail::cosine(e.image, key.image) + detail::cosine(e.text, key.text);
+  });
 }
 
 BRANCHLORA_INLINE Index NearestKeySelector::bytes() const {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <limits>
 #include <span>
 #include <utility>
 #include <vector>
@@ -53,8 +52,7 @@ inline void solve(const std::vector<double>& r, std::vector<double>& b) {
 BRANCHLORA_INLINE void RidgeSelector::make_room(std::span<const double> v, Part& part) {
   if (v.empty()) return;
   if (part.first >= 0) {
-    expect(part.size == std::ssize(v), "selector: embeddings of {} and {} numbers", part.size,
-           v.size());
+    detail::expect_alike(part.size, std::ssize(v));
     return;
   }
   part = {width_, std::ssize(v)};
@@ -68,30 +66,25 @@ BRANCHLORA_INLINE void RidgeSelector::make_room(std::span<const double> v, Part&
   width_ = wider;
 }
 
-BRANCHLORA_INLINE std::vector<double> RidgeSelector::features(const Embedding& embedding) const {
+BRANCHLORA_INLINE std::vector<double> RidgeSelector::features(const Embedding& e) const {
   std::vector<double> f(static_cast<std::size_t>(width_), 0.0);
   f[0] = 1;
   const auto put = [&f](std::span<const double> v, const Part& part) {
     if (v.empty() || part.first < 0) return;
-    expect(part.size == std::ssize(v), "selector: embeddings of {} and {} numbers", part.size,
-           v.size());
-    const double norm = std::sqrt(detail::dot(v, v));
-    for (std::size_t i = 0; i < v.size() && norm > 0; ++i) {
-      f[static_cast<std::size_t>(part.first) + i] = v[i] / norm;
-    }
+    detail::expect_alike(part.size, std::ssize(v));
+    detail::add_unit(v, f.data() + part.first);
   };
-  const Embedding e = read(embedding, reads_);
   put(e.image, image_);
   put(e.text, text_);
   return f;
 }
 
 BRANCHLORA_INLINE void RidgeSelector::add(Index task, const Embedding& embedding) {
-  expect(task >= 0 && task <= tasks(), "selector: task {} comes before task {}", task, tasks());
+  detail::expect_known_or_next(task, tasks());
   const Embedding e = read(embedding, reads_);
   make_room(e.image, image_);
   make_room(e.text, text_);
-  const std::vector<double> f = features(embedding);
+  const std::vector<double> f = features(e);
   if (task == tasks()) sums_.emplace_back(f.size(), 0.0);
   auto& sum = sums_[static_cast<std::size_t>(task)];
   const std::size_t n = f.size();
@@ -112,18 +105,10 @@ BRANCHLORA_INLINE void RidgeSelector::end_task() {
 }
 
 BRANCHLORA_INLINE Index RidgeSelector::select(const Embedding& embedding) const {
-  expect(!weights_.empty(), "selector: there is no task to select");
-  const std::vector<double> f = features(embedding);
-  Index best = 0;
-  double highest = -std::numeric_limits<double>::infinity();
-  for (Index t = 0; t < std::ssize(weights_); ++t) {
-    const double score = detail::dot(f, weights_[static_cast<std::size_t>(t)]);
-    if (score > highest) {
-      highest = score;
-      best = t;
-    }
-  }
-  return best;
+  const std::vector<double> f = features(read(embedding, reads_));
+  return detail::best_task(std::ssize(weights_), [&](Index t) {
+    return detail::dot(f, weights_[static_cast<std::size_t>(t)]);
+  });
 }
 
 BRANCHLORA_INLINE Index RidgeSelector::bytes() const {

@@ -2,7 +2,6 @@
 /// The selector by ridge regression, in closed form.
 #pragma once
 
-#include <array>
 #include <span>
 #include <vector>
 
@@ -43,8 +42,8 @@ class RidgeSelector final : public TaskSelector {
     Index size = 0;
   };
 
-  /// The features f of a sample, in the order in which parts have come first.
-  std::vector<double> features(const Embedding& embedding) const;
+  /// The features f of what was read of a sample, in the order in which parts have come first.
+  std::vector<double> features(const Embedding& e) const;
   /// Makes room for a part that comes for the first time.
   void make_room(std::span<const double> v, Part& part);
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
+#include <limits>
 #include <span>
 
 #include "branchlora/core/error.hpp"
@@ -37,6 +39,38 @@ inline double dot(std::span<const double> a, std::span<const double> b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
   return sum;
+}
+
+/// to += v / |v|, for as many numbers as v has; nothing if it is zero.
+inline void add_unit(std::span<const double> v, double* to) {
+  const double norm = std::sqrt(dot(v, v));
+  for (std::size_t i = 0; i < v.size() && norm > 0; ++i) to[i] += v[i] / norm;
+}
+
+/// Throws `Error` unless `task` is one of `tasks` that have begun, or comes next.
+inline void expect_known_or_next(Index task, Index tasks) {
+  expect(task >= 0 && task <= tasks, "selector: task {} comes before task {}", task, tasks);
+}
+
+/// Throws `Error` unless embeddings of `known` and `found` numbers are of the same length.
+inline void expect_alike(Index known, Index found) {
+  expect(known == found, "selector: embeddings of {} and {} numbers", known, found);
+}
+
+/// The task with the largest `score(task)`; of equals, the first. Throws `Error` if there is none.
+template <class Score>
+Index best_task(Index tasks, Score score) {
+  expect(tasks > 0, "selector: there is no task to select");
+  Index best = 0;
+  double highest = -std::numeric_limits<double>::infinity();
+  for (Index t = 0; t < tasks; ++t) {
+    const double s = score(t);
+    if (s > highest) {
+      highest = s;
+      best = t;
+    }
+  }
+  return best;
 }
 
 /// A matrix of a selector's state. Throws `Error` if it is not there, or of another size than
