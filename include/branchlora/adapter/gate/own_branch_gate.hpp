@@ -4,36 +4,24 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
+#include "branchlora/adapter/gate/scoreless_gate.hpp"
 #include "branchlora/adapter/gate/task_runs.hpp"
-#include "branchlora/adapter/gate/token_units.hpp"
-#include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
-#include "branchlora/adapter/routing_context.hpp"
-#include "branchlora/core/plan.hpp"
 
 namespace branchlora {
 
-/// The gate of `router::OwnBranch`: weight 1 for branch t of a sequence of task t. It has no
-/// parameter and takes no gradient; its weights are written where the branches are mixed, so that
-/// it costs no launch of its own.
+/// The gate of `router::OwnBranch`: weight 1 for branch t of a sequence of task t.
 template <Backend B, class V>
-class OwnBranchGate {
+class OwnBranchGate : public ScorelessGate<B, V> {
  public:
-  using T = typename B::Scalar;
-  using Pass = GatePass<T, V::top_k>;
-  static constexpr bool below_a = false;
-  static constexpr bool rowwise = true;
-
-  OwnBranchGate(ParameterSet<B>& /*parameters*/, const std::string& name, Index /*d_in*/,
-                const Hyper& /*hyper*/, const Random& /*random*/)
-      : name_(name) {}
+  using Base = ScorelessGate<B, V>;
+  using Base::Base;
+  using typename Base::Pass;
+  using typename Base::T;
 
   void begin_task(Index task, BranchSet /*allowed*/) { tasks_ = task + 1; }
-  void end_task() {}
-  bool trains() const { return false; }
   /// The tasks that have begun: each has its choice.
   Index routers() const { return tasks_; }
   BranchSet allowed(Index task) const { return BranchSet{1} << task; }
@@ -70,19 +58,6 @@ class OwnBranchGate {
       gate::for_tokens(backend, g, first, count, Weigh<Mix>{mix});
     });
   }
-  void end_forward(Tape<B>&, MatrixView<const T> /*x*/, const RoutingContext&, Pass&) {}
-
-  GateGradients<T> gradients(Tape<B>& tape, const Pass&, Index tokens,
-                             MatrixView<T> /*below*/) const {
-    return {tape.scratch(tokens, V::capacity), {}, {}};
-  }
-  /// No gradient goes further than the gates.
-  template <class Unmix>
-  void backward(Plan<B>& plan, Tape<B>&, Var<T> /*x*/, const Pass& g, GateGradients<T>&,
-                const Unmix& unmix) const {
-    gate::for_tokens(plan, g, unmix);
-  }
-  void end_backward(Tape<B>&, Var<T> /*x*/, const Pass&, GateGradients<T>&) const {}
 
   // Public since nvcc takes bodies from public functions only.
 
@@ -99,7 +74,7 @@ class OwnBranchGate {
   };
 
  private:
-  std::string name_;
+  using Base::name_;
   Index tasks_ = 0;
 };
 

@@ -4,35 +4,23 @@
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "branchlora/adapter/gate/token_units.hpp"
-#include "branchlora/adapter/hyper.hpp"
+#include "branchlora/adapter/gate/scoreless_gate.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
-#include "branchlora/adapter/routing_context.hpp"
-#include "branchlora/core/plan.hpp"
 
 namespace branchlora {
 
-/// The gate of `router::Uniform`: 1/n for each of the n branches that may be chosen. It has no
-/// parameter and takes no gradient; its weights are written where the branches are mixed, so that
-/// it costs no launch of its own.
+/// The gate of `router::Uniform`: 1/n for each of the n branches that may be chosen.
 template <Backend B, class V>
-class UniformGate {
+class UniformGate : public ScorelessGate<B, V> {
  public:
-  using T = typename B::Scalar;
-  using Pass = GatePass<T, V::top_k>;
-  static constexpr bool below_a = false;
-  static constexpr bool rowwise = true;
-
-  UniformGate(ParameterSet<B>& /*parameters*/, const std::string& name, Index /*d_in*/,
-              const Hyper& /*hyper*/, const Random& /*random*/)
-      : name_(name) {}
+  using Base = ScorelessGate<B, V>;
+  using Base::Base;
+  using typename Base::Pass;
+  using typename Base::T;
 
   void begin_task(Index /*task*/, BranchSet allowed) { allowed_ = allowed; }
-  void end_task() {}
-  bool trains() const { return false; }
   Index routers() const { return 0; }
   BranchSet allowed(Index /*task*/) const { return allowed_; }
   /// The branches that may be chosen.
@@ -60,19 +48,6 @@ class UniformGate {
       gate::for_tokens(backend, g, first, count, Weigh<Mix>{mix, allowed_});
     });
   }
-  void end_forward(Tape<B>&, MatrixView<const T> /*x*/, const RoutingContext&, Pass&) {}
-
-  GateGradients<T> gradients(Tape<B>& tape, const Pass&, Index tokens,
-                             MatrixView<T> /*below*/) const {
-    return {tape.scratch(tokens, V::capacity), {}, {}};
-  }
-  /// No gradient goes further than the gates.
-  template <class Unmix>
-  void backward(Plan<B>& plan, Tape<B>&, Var<T> /*x*/, const Pass& g, GateGradients<T>&,
-                const Unmix& unmix) const {
-    gate::for_tokens(plan, g, unmix);
-  }
-  void end_backward(Tape<B>&, Var<T> /*x*/, const Pass&, GateGradients<T>&) const {}
 
   // Public since nvcc takes bodies from public functions only.
 
@@ -93,7 +68,7 @@ class UniformGate {
   };
 
  private:
-  std::string name_;
+  using Base::name_;
   BranchSet allowed_ = first_branches(V::branches);
 };
 
