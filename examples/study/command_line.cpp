@@ -62,8 +62,6 @@ void CommandLine::parse(int argc, char** argv) {
     app_->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     throw Asked(app_->help());
-  } catch (const CLI::CallForAllHelp&) {
-    throw Asked(app_->help("", CLI::AppFormatMode::All));
   } catch (const CLI::Success& asked) {
     throw Asked(std::string(asked.what()) + "\n");
   }
