@@ -57,7 +57,7 @@ struct Classroom {
   std::map<std::string, Dense> added(continual::Strategy<B>& strategy) {
     tiny.net.parameters().clear_gradients();
     tiny.tape.reset();
-    strategy.add_gradient(tiny.tape, tiny.net);
+    strategy.change_gradient(tiny.tape, tiny.net);
     std::map<std::string, Dense> gradients;
     for (const auto& p : tiny.net.parameters()) {
       if (p.has_grad) gradients[p.name] = to_dense(p.grad);

@@ -38,7 +38,7 @@ class Watch final : public continual::Strategy<B> {
         std::ranges::count_if(step.batch.targets, [](auto t) { return t >= 0; })));
     return loss;
   }
-  void add_gradient(Tape<B>& /*tape*/, model::Multimodal<B>& model) override {
+  void change_gradient(Tape<B>& /*tape*/, model::Multimodal<B>& model) override {
     trace_->norms.push_back(gradient_norm(model.parameters()));
   }
 

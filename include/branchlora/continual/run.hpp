@@ -169,7 +169,7 @@ void train(Learner<B>& learner, const Split<B>& split, const std::string& task, 
       for (auto& s : learner.strategies) loss = s->add_loss(tape, now, loss);
       tape.backward(loss, static_cast<typename B::Scalar>(loss_weight(now.samples, all)));
       sum_gradients();
-      for (auto& s : learner.strategies) s->add_gradient(tape, model);
+      for (auto& s : learner.strategies) s->change_gradient(tape, model);
       const double norm = gradient_norm(model.parameters());
       expect(std::isfinite(norm), "{}: the gradient of step {} is {}; learning rate {}", task, step,
              norm, rate(step - first));

@@ -68,8 +68,9 @@ class Strategy {
   virtual Var<T> add_loss(Tape<B>& /*tape*/, const TrainingStep<B>& /*step*/, Var<T> loss) {
     return loss;
   }
-  /// After the backward pass and before clipping: may add to the gradients of trainable parameters.
-  virtual void add_gradient(Tape<B>& /*tape*/, model::Multimodal<B>& /*model*/) {}
+  /// After the backward pass and before clipping: may add to the gradients of trainable
+  /// parameters, or replace them.
+  virtual void change_gradient(Tape<B>& /*tape*/, model::Multimodal<B>& /*model*/) {}
   /// Before the adapters end a task: what was trained is still trainable.
   virtual void end_task(const Lesson<B>& /*lesson*/) {}
 

@@ -57,7 +57,7 @@ class EwcOn final : public Strategy<B> {
   }
 
   /// gradient += lambda F (theta - theta*).
-  void add_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {
+  void change_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {
     if (settings_.lambda == 0) return;
     for (auto& p : model.parameters()) {
       const auto found = memories_.find(p.name);

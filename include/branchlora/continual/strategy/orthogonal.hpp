@@ -54,13 +54,13 @@ class OrthogonalOn final : public Strategy<B> {
         {"name", "Orthogonal"}, {"lambda1", settings_.lambda1}, {"lambda2", settings_.lambda2}};
   }
 
-  void add_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {
+  void change_gradient(Tape<B>& tape, model::Multimodal<B>& model) override {
     const Blocks blocks = blocks_of(model);
     for (auto* p : blocks.shrinking) add_norm(tape, *p);
     for (const auto& [old, fresh] : blocks.pairs) add_product(tape, *old, *fresh);
   }
 
-  /// The loss that the model's parameters have now, of which `add_gradient` adds the gradient.
+  /// The loss that the model's parameters have now, of which `change_gradient` adds the gradient.
   double loss(Tape<B>& tape, model::Multimodal<B>& model) const {
     const Blocks blocks = blocks_of(model);
     double sum = 0;
