@@ -79,6 +79,7 @@
 #include "branchlora/adapter/method.hpp"               // from a type to a value
 #include "branchlora/adapter/model_shape.hpp"          // published models by their sizes
 #include "branchlora/adapter/module_names.hpp"         // what an adapted linear is called elsewhere
+#include "branchlora/adapter/on_attention.hpp"         // a method on the linears of attention alone
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
@@ -140,11 +141,13 @@
 #include "branchlora/continual/run_result.hpp"          // what one method scored with one seed
 #include "branchlora/continual/strategy.hpp"            // policies of the loop, for any adapter
 #include "branchlora/continual/strategy/ewc.hpp"        // keeps weights that mattered (EWC)
-#include "branchlora/continual/strategy/lwf.hpp"        // keeps answers by distillation (LwF)
-#include "branchlora/continual/strategy/orthogonal.hpp"  // keeps new A away from old (O-LoRA)
-#include "branchlora/continual/strategy/replay.hpp"      // keeps samples, within a budget
-#include "branchlora/continual/validation.hpp"           // choosing without the test split
-#include "branchlora/continual/word_language.hpp"        // words of a vocabulary
+#include "branchlora/continual/strategy/learn_first.hpp"     // learns the first tasks alone
+#include "branchlora/continual/strategy/lwf.hpp"             // keeps answers by distillation (LwF)
+#include "branchlora/continual/strategy/orthogonal.hpp"      // keeps new A away from old (O-LoRA)
+#include "branchlora/continual/strategy/replay.hpp"          // keeps samples, within a budget
+#include "branchlora/continual/strategy/weight_average.hpp"  // averages the weights of all tasks
+#include "branchlora/continual/validation.hpp"               // choosing without the test split
+#include "branchlora/continual/word_language.hpp"            // words of a vocabulary
 
 // Floor 6, reports.
 #include "branchlora/report/report.hpp"       // tables, curves and values of a study

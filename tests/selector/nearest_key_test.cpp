@@ -82,3 +82,15 @@ TEST_CASE("its state comes back, and it goes on from there") {
   CHECK(first.bytes() == 3 * 4 * 8);
   check_mentions(error_of([&] { second.restore({}); }), "image");
 }
+
+TEST_CASE("most of a task's samples say to which it is nearest, and of equals the earlier") {
+  NearestKeySelector selector;
+  selector.add(0, {{}, {1, 0}});
+  selector.add(1, {{}, {0, 1}});
+  selector.end_task();
+  const Embedding first{{}, {3, 1}}, second{{}, {1, 2}};
+  CHECK(most_selected(selector, std::vector{first, second, second}) == 1);
+  CHECK(most_selected(selector, std::vector{second, first, first}) == 0);
+  CHECK(most_selected(selector, std::vector{second, first}) == 0);
+  CHECK_THROWS_AS(most_selected(selector, {}), Error);
+}

@@ -30,8 +30,9 @@ struct Form {
   bool shared, transformed, per_task_router, per_sequence, labelled, supervised, biased;
   bool balanced, localised, contrastive;
   bool own_branches;  ///< Whether each task trains a branch of its own.
-  Index branches;     ///< At the start.
-  Index gate_rows;    ///< Rows of a router's weight.
+  Index trunk_tasks = std::numeric_limits<Index>::max();  ///< In how many tasks A trains.
+  Index branches;                                         ///< At the start.
+  Index gate_rows;                                        ///< Rows of a router's weight.
   std::span<const Stage> stages;
   Parameters parameters;  ///< At 10 inputs and 7 outputs.
   double (*scale)(const Hyper&);
@@ -47,6 +48,13 @@ Form form_of() {
   Form form{};
   form.parameters = V::parameters(10, 7);
   return form;
+}
+
+/// In how many tasks A trains.
+template <class V>
+constexpr Index trunk_tasks() {
+  if constexpr (requires { V::Trunk::trained_tasks; }) return V::Trunk::trained_tasks;
+  return std::numeric_limits<Index>::max();
 }
 
 /// Of an `Adapter`, all.
@@ -79,8 +87,9 @@ Form form_of() {
           .contrastive = requires {requires Router::contrastive;
 }
 , .own_branches = requires { V::Freezing::own_branch; }
-, .branches = V::branches, .gate_rows = V::gate_rows, .stages = V::Supervision::stages,
-  .parameters = V::parameters(10, 7), .scale = [](const Hyper& hyper) { return V::scale(hyper); },
+, .trunk_tasks = trunk_tasks<V>(), .branches = V::branches, .gate_rows = V::gate_rows,
+  .stages = V::Supervision::stages, .parameters = V::parameters(10, 7),
+  .scale = [](const Hyper& hyper) { return V::scale(hyper); },
   .tokens =
       [](Index length) {
         if constexpr (requires { Granularity::tokens(length); }) {

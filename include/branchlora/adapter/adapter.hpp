@@ -8,6 +8,7 @@
 #include "branchlora/adapter/cost.hpp"
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/balance.hpp"
+#include "branchlora/adapter/policy/branch_start.hpp"
 #include "branchlora/adapter/policy/branches.hpp"
 #include "branchlora/adapter/policy/exhausted.hpp"
 #include "branchlora/adapter/policy/freezing.hpp"
@@ -76,6 +77,7 @@ struct Adapter {
   using Supervision = get<category::Supervision>;
   using Scaling = get<category::Scaling>;
   using Init = get<category::Init>;
+  using BranchStart = get<category::BranchStart>;
 
   /// What the router reads.
   using Granularity = typename Router::Granularity;
@@ -122,6 +124,12 @@ struct Adapter {
                 "A selector needs per-task routers: without them there is nothing to select.");
   static_assert(!per_task_router || Selector::selects,
                 "Per-task routers need a selector: selector::None leaves them without a task.");
+  static_assert(
+      BranchStart::at == StartAt::fresh || std::same_as<Freezing, freezing::OwnBranch>,
+      "A branch starts at another one's values with freezing::OwnBranch only: elsewhere no "
+      "branch is a task's.");
+  static_assert(BranchStart::at != StartAt::nearest || Selector::finds,
+                "branch_start::Nearest needs a selector that finds tasks: it says which is near.");
   static_assert(per_task_router || !RouterStart::copies,
                 "router_start::Copied needs per-task routers: a single router starts once.");
   static_assert(Freezing::count == 0 || branches > 1,

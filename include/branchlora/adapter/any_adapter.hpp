@@ -11,6 +11,7 @@
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
+#include "branchlora/adapter/policy/branch_start.hpp"
 #include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/autograd/op/frozen_linear.hpp"
 #include "branchlora/selector/task_selector.hpp"
@@ -39,6 +40,8 @@ class AnyAdapter {
   }
   /// Prepares for task `task`, numbered from 0.
   virtual void begin_task(Index task) = 0;
+  /// Gives the branch of the task that has just begun the values of that of task `earlier`.
+  virtual void start_branch_at(Index /*earlier*/) {}
   /// Starts stage `stage` (0, 1, ...) of the task that was begun, where a method has stages.
   virtual void begin_stage(Index /*stage*/) {}
   /// Takes from the adapter of a block's first linear what its variant decides once a block. Called
@@ -92,7 +95,7 @@ struct Method {
   std::function<std::unique_ptr<TaskSelector>()> make_selector{};
   bool freezes = false;  ///< Branches are frozen after a task by how active they were.
   /// Makes the adapter beside the frozen linear layer at `place` of the given weight (d_out x d_in,
-  /// which outlives it and holds its final values).
+  /// which outlives it and holds its final values). Null: there is none beside this linear.
   std::function<std::unique_ptr<AnyAdapter<B>>(ParameterSet<B>&, const Place& place,
                                                MatrixView<const typename B::Scalar> weight,
                                                const Hyper&, const Random&)>
@@ -105,7 +108,8 @@ struct Method {
   /// The stages in which a task is learned, each as a share of its steps; they sum to 1. Every
   /// stage has an optimiser and a learning-rate schedule of its own.
   std::vector<double> stages{1.0};
-  bool has_bank = false;      ///< Each task trains a branch of its own.
+  bool has_bank = false;                  ///< Each task trains a branch of its own.
+  StartAt branch_start = StartAt::fresh;  ///< How that branch starts.
   bool reads_weight = false;  ///< Its adapters read the linear's weight, not its shape alone.
 };
 

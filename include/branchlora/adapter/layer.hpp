@@ -5,6 +5,7 @@
 #include <bit>
 #include <concepts>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,6 +31,8 @@ class AdapterLayer final : public AnyAdapter<B> {
   using Engine = LayerPass<B, V>;
   static constexpr bool routed = Engine::routed;
   static constexpr bool transformed = V::Transform::enabled;
+  /// Whether the trunk stops training while tasks go on.
+  static constexpr bool trunk_freezes = requires { V::Trunk::trained_tasks; };
   /// Whether the task alone decides the gates, so that for one task the adapter is a weight.
   static constexpr bool of_task = std::same_as<typename V::Granularity, per::Task>;
 
@@ -64,6 +67,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// made, which may choose what the reach policy allows now.
   void begin_task(Index task) override {
     branches_.begin_task(task);
+    begun_ = task + 1;
     engine_.gate.begin_task(task, branches_.reachable());
     if constexpr (transformed) engine_.transform.begin_task();
     train();
@@ -73,6 +77,18 @@ class AdapterLayer final : public AnyAdapter<B> {
   void follow([[maybe_unused]] AnyAdapter<B>& first) override {
     if constexpr (requires(typename Engine::Gate & gate) { gate.follow(gate); }) {
       engine_.gate.follow(dynamic_cast<AdapterLayer&>(first).engine_.gate);
+    }
+  }
+
+  void start_branch_at(Index earlier) override {
+    if constexpr (BranchStates<V>::own_branches) {
+      const Index task = std::popcount(branches_.active()) - 1;
+      expect(earlier >= 0 && earlier < task,
+             "{}: the branch of task {} starts at that of an earlier task, found {}", name_, task,
+             earlier);
+      engine_.factors.copy_branch(earlier, task);
+    } else {
+      AnyAdapter<B>::start_branch_at(earlier);
     }
   }
 
@@ -159,6 +175,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// checkpoints.
   std::vector<std::uint64_t> state() const override {
     auto s = branches_.state();
+    if constexpr (trunk_freezes) s.push_back(static_cast<std::uint64_t>(begun_));
     const auto gate = engine_.gate.state();
     s.insert(s.end(), gate.begin(), gate.end());
     return s;
@@ -168,6 +185,11 @@ class AdapterLayer final : public AnyAdapter<B> {
   /// weights to be loaded.
   void restore(std::span<const std::uint64_t> s) override {
     s = branches_.restore(s);
+    if constexpr (trunk_freezes) {
+      expect(!s.empty(), "{}: the saved state does not say how many tasks have begun", name_);
+      begun_ = static_cast<Index>(s.front());
+      s = s.subspan(1);
+    }
     train();
     engine_.gate.restore(s);
     if constexpr (transformed) engine_.transform.restore(engine_.gate.routers());
@@ -181,10 +203,18 @@ class AdapterLayer final : public AnyAdapter<B> {
     engine_.factors.train_b(training);
     if constexpr (BranchStates<V>::own_branches && !V::Trunk::shared) {
       engine_.factors.train_a(training);
-    } else if constexpr (BranchStates<V>::own_branches || V::Supervision::enabled) {
-      engine_.factors.train_a(stage_.bank ? first_branches(V::capacity) : 0);
+    } else if constexpr (BranchStates<V>::own_branches || V::Supervision::enabled ||
+                         trunk_freezes) {
+      const bool trains = stage_.bank && begun_ <= trunk_tasks;
+      engine_.factors.train_a(trains ? first_branches(V::capacity) : 0);
     }
   }
+
+  /// In how many tasks the trunk trains.
+  static constexpr Index trunk_tasks = [] {
+    if constexpr (trunk_freezes) return Index{V::Trunk::trained_tasks};
+    return std::numeric_limits<Index>::max();
+  }();
 
   Var<T> forward(Tape<B>& tape, Var<T> x, Var<T> y, const typename B::FrozenWeight* base,
                  const RoutingContext& context) {
@@ -199,6 +229,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   std::string name_;
   Hyper hyper_;
   BranchStates<V> branches_;
+  Index begun_ = 0;  ///< How many tasks have begun.
   Stage stage_ = V::Supervision::stages.front();
   Engine engine_;
 };

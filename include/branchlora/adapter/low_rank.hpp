@@ -85,6 +85,12 @@ class LowRank {
   /// Trains the B's of `branches` and freezes the others.
   void train_b(BranchSet branches) { train(b_, branches); }
 
+  /// Gives branch `to` the values of branch `from`: B, and A where it is no trunk.
+  void copy_branch(Index from, Index to) {
+    backend().copy(b(from).value, b(to).value);
+    if (!shape_.shared) backend().copy(a(from).value, a(to).value);
+  }
+
   B& backend() const { return parameters_->backend(); }
   /// The number of branches in use.
   Index used() const { return used_; }

@@ -32,8 +32,9 @@ struct LayerOf<B, V> {
 template <Backend B, class V>
 using LayerOf = typename detail::LayerOf<B, V>::type;
 
-/// Makes the adapter of variant `V` at `place`; see `Method::make`. What differs by block says by
-/// `at(block, blocks, f)` which variant stands there.
+/// Makes the adapter of variant `V` at `place`, or null where it has none; see `Method::make`. What
+/// differs by block says by `at(block, blocks, f)` which variant stands there, and what adapts some
+/// linears alone says by `adapts(name)` which.
 template <Backend B, class V>
 std::unique_ptr<AnyAdapter<B>> make_adapter(ParameterSet<B>& parameters, const Place& place,
                                             MatrixView<const typename B::Scalar> weight,
@@ -42,6 +43,9 @@ std::unique_ptr<AnyAdapter<B>> make_adapter(ParameterSet<B>& parameters, const P
     return V::at(place.block, place.blocks, [&]<class U>(std::type_identity<U>) {
       return make_adapter<B, U>(parameters, place, weight, hyper, random);
     });
+  } else if constexpr (requires { V::adapts(place.name); }) {
+    if (!V::adapts(place.name)) return nullptr;
+    return make_adapter<B, typename V::Beside>(parameters, place, weight, hyper, random);
   } else {
     using Layer = LayerOf<B, V>;
     const std::string& name = place.name;
@@ -69,6 +73,7 @@ Method<B> method_of() {
   }
   method.reads_weight = requires { requires V::reads_weight; };
   method.has_bank = requires { V::Freezing::own_branch; };
+  if constexpr (requires { V::BranchStart::at; }) method.branch_start = V::BranchStart::at;
   if constexpr (requires { typename V::template Ffn<B>; }) {
     method.make_ffn = [](ParameterSet<B>& parameters, const FfnLinears<B>& linears,
                          const Hyper& hyper, const Random& random) -> std::unique_ptr<AnyFfn<B>> {

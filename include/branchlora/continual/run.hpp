@@ -248,6 +248,17 @@ void add_task(TaskSelector& selector, Index t, const Split<B>& split) {
   selector.end_task();
 }
 
+/// Starts the branches of task `t`, which has begun, where a method starts them at those of an
+/// earlier task.
+template <Backend B>
+void start_branches(Learner<B>& learner, const Progressed& done, Index t, const Split<B>& split) {
+  const StartAt at = learner.method.branch_start;
+  if (at == StartAt::fresh || t == 0) return;
+  const Index earlier =
+      at == StartAt::latest ? t - 1 : most_selected(*done.selector, split.embeddings);
+  learner.model.for_each_adapter([&](auto& adapter) { adapter.start_branch_at(earlier); });
+}
+
 /// Writes the scores that there are into the rows of R.
 void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores);
 
@@ -337,6 +348,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
     done.stage_seconds.push_back(seconds_of([&] {
       for (auto& s : learner.strategies) s->begin_task(lesson);
       model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
+      start_branches(learner, done, t, task.train);
       train(learner, task.train, task.info.name, o.steps, lesson.random, ranks);
       for (auto& s : learner.strategies) s->end_task(lesson);
     }));

@@ -2,6 +2,7 @@
 /// The bodies of `task_selector.hpp`, and what its models share.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <limits>
@@ -89,4 +90,13 @@ inline const HostMatrix<double>& matrix_of(const HostMatrices<double>& state, co
 }
 
 }  // namespace detail
+
+BRANCHLORA_INLINE Index most_selected(const TaskSelector& selector,
+                                      std::span<const Embedding> samples) {
+  expect(!samples.empty(), "selector: expected samples of a task, found none");
+  std::vector<Index> selected(static_cast<std::size_t>(selector.tasks()), 0);
+  for (const Embedding& e : samples) ++selected[static_cast<std::size_t>(selector.select(e))];
+  return std::ranges::max_element(selected) - selected.begin();
+}
+
 }  // namespace branchlora

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -49,6 +50,10 @@ class TaskSelector {
   /// Restores what `state` gave, to the bit. Throws `Error` if it is of no selector of this kind.
   virtual void restore(const HostMatrices<double>& state) = 0;
 };
+
+/// The task for which `selector` takes most of some samples, of equals the earlier. Throws `Error`
+/// if there is no sample.
+Index most_selected(const TaskSelector& selector, std::span<const Embedding> samples);
 
 }  // namespace branchlora
 

@@ -2,6 +2,10 @@
 /// Policy: whether the branches share their A.
 #pragma once
 
+#include <fmt/format.h>
+
+#include <string>
+
 #include "branchlora/adapter/policy/policy.hpp"
 
 namespace branchlora {
@@ -38,7 +42,8 @@ struct Trunk {
 }  // namespace category
 
 /// Asks for `rows(rank, branches)`, the rows of all A's together, and `shared`, whether every
-/// branch reads the same `rank` rows.
+/// branch reads the same `rank` rows. A policy with a member `trained_tasks` trains A in as many
+/// tasks, the first ones.
 template <class P>
 concept TrunkPolicy = PolicyOf<P, category::Trunk> && category::Trunk::accepts<P>;
 
@@ -60,6 +65,20 @@ struct Shared {
   static constexpr std::string_view name() { return "trunk::Shared"; }
   static constexpr int rows(int rank, int /*branches*/) { return rank; }
   bool operator==(const Shared&) const = default;
+};
+
+/// One A for all branches, which trains in the first `Tasks` tasks and is frozen when they have
+/// ended: branches that were frozen in later tasks read the same u for ever, so that nothing drifts
+/// under them.
+template <int Tasks>
+struct FrozenAfter {
+  static_assert(Tasks >= 1, "The Tasks of trunk::FrozenAfter<Tasks> must be at least 1.");
+  using Category = category::Trunk;
+  static constexpr bool shared = true;
+  static constexpr int trained_tasks = Tasks;
+  static std::string name() { return fmt::format("trunk::FrozenAfter<{}>", Tasks); }
+  static constexpr int rows(int rank, int /*branches*/) { return rank; }
+  bool operator==(const FrozenAfter&) const = default;
 };
 
 }  // namespace trunk
