@@ -38,7 +38,7 @@ std::vector<std::string> names_in(const std::map<std::string, T>& map) {
 /// The rows of a comparison: those of the methods, and what bounds them.
 std::vector<study::Row> rows(Budget budget, study::Protocol protocol) {
   std::vector<study::Row> rows{study::zero_shot("Zero-shot")};
-  for (const auto& part : {single(), dense(), sparse()}) {
+  for (const auto& part : {simple(), single(), dense(), sparse()}) {
     for (const Entry& entry : part) {
       study::Row row = entry.rows.at(budget);
       if (protocol == study::Protocol::joint) {  // for what needs no stream of tasks

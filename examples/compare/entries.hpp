@@ -75,6 +75,7 @@ Entry entry(const std::string& name, const Hyper& hyper = continual::Options{}.h
 }
 
 // One source file each, so that they compile side by side.
+std::vector<Entry> simple();  ///< What any method must beat: banks, replay, and doing less.
 std::vector<Entry> single();  ///< One branch, and strategies of the loop around it.
 std::vector<Entry> dense();   ///< Every branch has a weight.
 std::vector<Entry> sparse();  ///< The best branches are chosen.

@@ -7,7 +7,6 @@
 #include "branchlora/continual/strategy/ewc.hpp"
 #include "branchlora/continual/strategy/lwf.hpp"
 #include "branchlora/continual/strategy/orthogonal.hpp"
-#include "branchlora/continual/strategy/replay.hpp"
 
 namespace compare {
 namespace {
@@ -24,7 +23,6 @@ std::vector<Entry> single() {
       entry<RsLora, 32>("rsLoRA").with_alpha(64),  // LoRA's: nothing else tells them apart
       lora.with("EWC", continual::strategy::Ewc{}),
       lora.with("LwF", continual::strategy::Lwf{}),
-      lora.with("Replay", continual::strategy::Replay{}),
       entry<Dora, 32>("DoRA"),
       entry<OLora8, 32>("O-LoRA").with("O-LoRA", continual::strategy::Orthogonal{}),
       // Of rank 4 under every budget: its cost is its generator's, which grows with the adapter.
