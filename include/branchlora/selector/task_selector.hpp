@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -48,6 +51,12 @@ class TaskSelector {
   virtual HostMatrices<double> state() const = 0;
   /// Restores what `state` gave, to the bit. Throws `Error` if it is of no selector of this kind.
   virtual void restore(const HostMatrices<double>& state) = 0;
+};
+
+/// A kind of selector, and what makes one.
+struct SelectorMaker {
+  std::string title;  ///< As tables name it: "ridge".
+  std::function<std::unique_ptr<TaskSelector>()> make;
 };
 
 }  // namespace branchlora
