@@ -164,6 +164,10 @@ TEST_CASE("several selectors share a training, each with a record as if it were 
             alone.config.json().value(entry, io::Json()));
     }
   }
+  CHECK(!both[2].selector_gap);
+  for (std::size_t k = 0; k < 2; ++k) {
+    CHECK(both[k].selector_gap == continual::acc(both[2].R) - continual::acc(both[k].R));
+  }
   // Pictures of all tasks look alike here, instructions do not.
   CHECK(both[0].selector_accuracy < 99);
   CHECK(both[1].selector_accuracy == doctest::Approx(100));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "branchlora/adapter/any_adapter.hpp"
+#include "branchlora/continual/metrics.hpp"
 #include "branchlora/continual/run_result.hpp"
 #include "branchlora/continual/snapshot.hpp"
 #include "branchlora/continual/task_data.hpp"
@@ -86,6 +87,7 @@ std::vector<RunResult> scored_records(const Method<B>& method, const Progressed&
     const Selected& s = done.selectors[k];
     fill_rows(records[k].R, s.scores);
     records[k].selector_accuracy = s.accuracy;
+    records[k].selector_gap = selector_gap(records[k].R, records.back().R);
     detail::add_selector(records[k].config, method.selectors[k].title, s.selector->bytes());
   }
   return records;
