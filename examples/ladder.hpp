@@ -1,5 +1,5 @@
-/// The rows of the ablation: from plain LoRA to BranchLoRA, one policy a rung. To try a variant of
-/// your own, add a line; `ablation` trains it and `evaluate` knows its checkpoints.
+/// The rows of the ablation: from plain LoRA to BranchLoRA, one policy a rung, and the bank. To try
+/// a variant of your own, add a line; `ablation` trains it and `evaluate` knows its checkpoints.
 #pragma once
 
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -17,8 +17,8 @@ using Moe = MoeLora<4, 8>;
 using SharedTrunk = Moe::with<trunk::Shared>;
 using Sparse = SharedTrunk::with<TopK<2>>;
 using Freezing = Sparse::with<freezing::MostActive<2>>;
-using Branch = BranchLora<4, 8, 2>;
-using Bank = LoraBank<4, 8>;
+using Branch = BranchLora<4, 8, 2>::with<study::Selectors>;
+using Bank = LoraBank<4, 8>::with<study::Selectors>;
 
 inline std::vector<study::Row> rows() {
   return {
@@ -30,9 +30,7 @@ inline std::vector<study::Row> rows() {
       study::stream<Sparse>("+ top-k"),
       study::stream<Freezing>("+ freezing"),
       study::stream<Branch>("BranchLoRA"),
-      study::stream<Branch::with<selector::Ridge>>("BranchLoRA, ridge"),
       study::stream<Bank>("LoRA bank"),
-      study::stream<Bank::with<selector::Ridge>>("LoRA bank, ridge"),
       study::joint<Lora<32>>("Joint LoRA"),
   };
 }

@@ -148,8 +148,9 @@ void print_plan(const Settings& s, const continual::Base& base,
   const double rate = plan::measured_rate(backend, s.options.storage);
   for (const Entry& e : entries) {
     const auto title = fmt::format("{}: {}", e.row.name, e.row.method.description);
-    plan::print_run(title, {base, lessons, s.options, e.costs, bool{e.row.method.make_selector}},
-                    rate);
+    // By each selector, and with the task given.
+    const double answers = 1 + static_cast<double>(e.row.method.selectors.size());
+    plan::print_run(title, {base, lessons, s.options, e.costs, answers}, rate);
   }
   fmt::print(
       "\nrouter: one task's; each further task adds as much where routers are per task.\n"
@@ -195,9 +196,10 @@ std::vector<continual::RunResult> train(const Settings& s, const Entry& e, Backe
         backend, base, tasks, method, e.row.name, options, snapshot,
         [&](Index steps, const std::string& what) { line.advance(steps, what); });
   }
+  const std::vector<std::string> files = study::record_files(e.row, name);
   for (std::size_t k = 0; k < results.size(); ++k) {
     results[k].zero_shot = zero_shot;
-    report::write_run(s.out / "runs" / fmt::format("{}{}.json", name, k > 0 ? "-task-given" : ""),
+    report::write_run(s.out / "runs" / (files.at(k) + ".json"),
                       {results[k], report::current_environment(s.threads)});
   }
   const continual::Listener silent;

@@ -110,7 +110,7 @@ struct Run {
   const std::vector<Lesson>& lessons;
   const continual::Options& options;
   Costs costs;
-  bool finds_task = false;  ///< Every question is answered twice: by selector and by its task.
+  double answers = 1;  ///< How often every question is answered, at most.
 
   ModelShape shape() const { return shape_of(base.config); }
 
@@ -179,9 +179,9 @@ struct Run {
         const Side& test = lessons[j].test;
         const Index written = test.samples() * options.answer_tokens;
         const Flops asked = costs.flops(shape(), test.total() + written, test.samples());
-        sum.scoring += (finds_task ? 2 : 1) *
-                       (static_cast<double>(asked.adapter.forward + asked.frozen.forward) +
-                        head * static_cast<double>(written));
+        sum.scoring +=
+            answers * (static_cast<double>(asked.adapter.forward + asked.frozen.forward) +
+                       head * static_cast<double>(written));
       }
     }
     return sum;

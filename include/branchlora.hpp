@@ -139,6 +139,7 @@
 #include "branchlora/continual/run.hpp"                 // the continual run, on one screen
 #include "branchlora/continual/run_config.hpp"          // its hyper-parameters
 #include "branchlora/continual/run_result.hpp"          // what one method scored with one seed
+#include "branchlora/continual/selection.hpp"           // what selectors learn and find in it
 #include "branchlora/continual/strategy.hpp"            // policies of the loop, for any adapter
 #include "branchlora/continual/strategy/ewc.hpp"        // keeps weights that mattered (EWC)
 #include "branchlora/continual/strategy/learn_first.hpp"     // learns the first tasks alone

@@ -62,6 +62,12 @@ struct Entry {
   }
 };
 
+/// A row of variant `V`. Where it has its task found, all of `study::Selectors` find it.
+template <class V>
+study::Row row(const std::string& name, const Hyper& hyper) {
+  return study::stream<study::SelectedByEach<V>>(name, hyper);
+}
+
 /// `Family<same_rank>` where ranks are equal, else the rank, `most` at most, that costs what
 /// `Reference` does.
 template <template <int> class Family, int same_rank, int most = 64>
@@ -69,9 +75,9 @@ Entry entry(const std::string& name, const Hyper& hyper = continual::Options{}.h
   constexpr int same_size = rank_for<Family, Reference, most>(Budget::parameters, shape, step);
   constexpr int same_work = rank_for<Family, Reference, most>(Budget::flops, shape, step);
   return {name,
-          {{Budget::rank, study::stream<Family<same_rank>>(name, hyper)},
-           {Budget::parameters, study::stream<Family<same_size>>(name, hyper)},
-           {Budget::flops, study::stream<Family<same_work>>(name, hyper)}}};
+          {{Budget::rank, row<Family<same_rank>>(name, hyper)},
+           {Budget::parameters, row<Family<same_size>>(name, hyper)},
+           {Budget::flops, row<Family<same_work>>(name, hyper)}}};
 }
 
 // One source file each, so that they compile side by side.

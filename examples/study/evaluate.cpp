@@ -28,7 +28,7 @@ struct Settings {
   std::filesystem::path vocabulary = BRANCHLORA_SOURCE_DIR "/data/pretrain/vocab.json";
   std::filesystem::path predictions;
   std::string split = "test";
-  std::string scorer, task;
+  std::string scorer, task, selector;
   int threads = 1;
 };
 
@@ -52,10 +52,24 @@ const Method<Backend>& find_variant(const std::vector<Row>& rows, const std::str
        variant, known);
 }
 
+/// The selector of a run by its title, the first if that is empty; null where there is none.
+std::unique_ptr<TaskSelector> take_selector(const Method<Backend>& method,
+                                            continual::Progressed& done, const std::string& title) {
+  std::vector<std::string> titles;
+  for (const SelectorMaker& maker : method.selectors) titles.push_back(maker.title);
+  const auto found = title.empty() ? titles.begin() : std::ranges::find(titles, title);
+  expect(title.empty() || found != titles.end(), "--selector: expected {}, found '{}'",
+         titles.empty() ? "none, as no task is to be found"
+                        : fmt::format("{}", fmt::join(titles, " or ")),
+         title);
+  if (titles.empty()) return nullptr;
+  return std::move(done.selectors[static_cast<std::size_t>(found - titles.begin())].selector);
+}
+
 /// Loads a snapshot into a model that holds the base weights, and freezes what the run froze.
 Loaded load(const std::filesystem::path& path, const continual::Base& base,
-            const std::vector<Row>& rows, model::Multimodal<Backend>& model,
-            continual::Options& options) {
+            const std::vector<Row>& rows, const std::string& selector,
+            model::Multimodal<Backend>& model, continual::Options& options) {
   const io::Metadata metadata = io::SafeTensors::open(path).metadata();
   const auto entry = [&](const char* key) {
     const auto found = metadata.find(key);
@@ -87,7 +101,7 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
   model.attach(method, options.hyper, Random(0));
   auto done = continual::load_snapshot(path, model, method, std::nullopt);
   loaded.tasks.resize(static_cast<std::size_t>(done.tasks_done));
-  loaded.selector = std::move(done.selector);
+  loaded.selector = take_selector(method, done, selector);
   loaded.selects = method.selects;
   return loaded;
 }
@@ -147,7 +161,7 @@ int run(const Settings& s, const std::vector<Row>& rows) {
   if (s.checkpoint.empty()) {
     model.freeze_base(Storage::full, 0.0);
   } else {
-    loaded = load(s.checkpoint, base, rows, model, options);
+    loaded = load(s.checkpoint, base, rows, s.selector, model, options);
   }
   const std::optional<Index> told = given_task(loaded, s.task);
   fmt::print("{}\n", loaded.name);
@@ -218,6 +232,8 @@ int evaluate(int argc, char** argv, const std::vector<Row>& rows) {
   line.option("--scorer", s.scorer,
               "option_letter, exact_match, soft_vqa, substring or iou_0.5 (default: what "
               "tasks.json beside the folder says, or exact_match where there is none)");
+  line.option("--selector", s.selector,
+              "Find tasks by this selector of the run (default: its first)");
   line.option("--task", s.task, "Take this task's router: a name or a number from 1");
   line.option("--predictions", s.predictions, "File for the answers, in CoIN's JSON lines");
   line.option("--threads", s.threads).positive();

@@ -7,6 +7,28 @@
 
 namespace study {
 
+/// What finds the task in tables: the paper's keys and ridge regression, in one training.
+using Selectors =
+    branchlora::selector::Each<branchlora::selector::NearestKey, branchlora::selector::Ridge>;
+
+namespace detail {
+
+template <class V>
+struct SelectedByEach {
+  using type = V;
+};
+
+template <class V>
+requires(V::Selector::finds) struct SelectedByEach<V> {
+  using type = typename V::template with<Selectors>;
+};
+
+}  // namespace detail
+
+/// Variant `V`, by `Selectors` where it has its task found.
+template <class V>
+using SelectedByEach = typename detail::SelectedByEach<V>::type;
+
 /// Variant `V`, one task after another. Its alpha is set such that the output is scaled by 2.
 template <class V>
 Row stream(std::string name, branchlora::Hyper hyper = branchlora::continual::Options{}.hyper) {

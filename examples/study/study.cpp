@@ -67,14 +67,6 @@ struct Work {
   std::vector<Results> results;
 };
 
-std::string file_name(std::string text) {
-  for (char& c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!plain) c = '-';
-  }
-  return text;
-}
-
 Tasks load_tasks(const Settings& s, const continual::Base& base, Backend& backend) {
   continual::Preparation<Backend> preparation(backend, base);
   Tasks tasks;
@@ -166,9 +158,9 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
     }
   }
   Results results;
-  for (const std::string part : {"", "-task-given"}) {
-    const auto path = folder / (job.name + part + ".json");
-    if (!std::filesystem::exists(path)) break;
+  for (const std::string& file : record_files(*job.row, job.name)) {
+    const auto path = folder / (file + ".json");
+    if (!std::filesystem::exists(path)) return {};
     results.push_back(report::read_run(path).result);
     const auto& names = results.back().tasks;
     const bool same =
@@ -178,10 +170,11 @@ Results finished(const Job& job, const std::filesystem::path& folder, const cont
   return results;
 }
 
-void write_records(const Results& results, const std::filesystem::path& folder,
-                   const std::string& name, int threads) {
+void write_records(const Results& results, const std::filesystem::path& folder, const Job& job,
+                   int threads) {
+  const std::vector<std::string> files = record_files(*job.row, job.name);
   for (std::size_t k = 0; k < results.size(); ++k) {
-    report::write_run(folder / fmt::format("{}{}.json", name, k > 0 ? "-task-given" : ""),
+    report::write_run(folder / (files.at(k) + ".json"),
                       {results[k], report::current_environment(threads)});
   }
 }
@@ -264,8 +257,8 @@ class Study {
   void tabulate(const std::string& title) {
     if (processes_->count > 1) read_missing(trained_, tasks_);
     Results flat;
-    for (const Row* row : rows_) {  // a row's seeds together, in the order of the rows
-      for (std::size_t k = 0; k < 2; ++k) {
+    for (const Row* row : rows_) {  // a record's seeds together, in the order of the rows
+      for (std::size_t k = 0; k < record_files(*row, "").size(); ++k) {
         for (std::size_t i = 0; i < trained_.jobs.size(); ++i) {
           const Results& results = trained_.results[i];
           if (trained_.jobs[i].row == row && k < results.size()) flat.push_back(results[k]);
@@ -307,7 +300,7 @@ class Study {
       }
       results = run(job, tasks, &work == &trained_, threads,
                     [&](Index steps, const std::string& what) { line.advance(steps, what); });
-      write_records(results, work.folder, job.name, threads);
+      write_records(results, work.folder, job, threads);
     });
   }
 
@@ -429,6 +422,24 @@ void together(const Processes& processes, Work work) {
 }
 
 }  // namespace
+
+std::string file_name(std::string text) {
+  for (char& c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain) c = '-';
+  }
+  return text;
+}
+
+std::vector<std::string> record_files(const Row& row, const std::string& file) {
+  const bool generated = row.protocol == Protocol::generated;
+  const auto method = generated ? continual::with_generated_adapters(row.method) : row.method;
+  std::vector<std::string> files;
+  for (const std::string& name : continual::record_names(method, "")) {
+    files.push_back(name.empty() ? file : file + file_name(name.substr(1)));  // ", ridge"
+  }
+  return files;
+}
 
 int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows,
          const Processes& processes) {

@@ -43,6 +43,13 @@ struct Row {
 /// The base model as it is.
 inline Row zero_shot(std::string name) { return {std::move(name), Protocol::zero_shot, {}, {}}; }
 
+/// The name of a file with its special characters as dashes.
+std::string file_name(std::string text);
+
+/// The names of the files of a row's records, of which the first is `file`: "x", "x-ridge",
+/// "x-task-given".
+std::vector<std::string> record_files(const Row& row, const std::string& file);
+
 /// The processes that share the rows and seeds of a study, and this one among them. As it stands
 /// there is no other.
 struct Processes {

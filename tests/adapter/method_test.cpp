@@ -23,7 +23,7 @@ TEST_CASE("a method says of a variant what a training loop must know") {
   CHECK(method<Branch>().description == Branch::describe());
   CHECK(method<Branch>().description != method<BranchFrozenOnly>().description);
   const auto facts = [](const Method<B>& m) {
-    return std::vector<bool>{m.per_task_router, m.selects, bool{m.make_selector}, m.freezes};
+    return std::vector<bool>{m.per_task_router, m.selects, !m.selectors.empty(), m.freezes};
   };
   CHECK(facts(method<Lora4>()) == std::vector<bool>{false, false, false, false});
   CHECK(facts(method<Moe>()) == std::vector<bool>{false, false, false, false});
@@ -37,6 +37,41 @@ TEST_CASE("a method says of a variant what a training loop must know") {
   CHECK(method<Lora4>().stages == std::vector{1.0});
   CHECK(method<Moa6>().stages == std::vector{1.0});
   CHECK(method<Meteo>().stages == std::vector{0.5, 0.5});
+}
+
+namespace {
+
+/// A selector of someone's own, which says no title.
+struct Own {
+  using Category = category::Selector;
+  static constexpr bool selects = true;
+  static constexpr bool finds = true;
+  static std::unique_ptr<TaskSelector> make() { return std::make_unique<RidgeSelector>(); }
+  static constexpr const char* name() { return "Own"; }
+};
+
+}  // namespace
+
+TEST_CASE("a method has the selectors that its variant names, in their order") {
+  const auto titles = [](const Method<B>& m) {
+    std::vector<std::string> all;
+    for (const SelectorMaker& maker : m.selectors) {
+      CHECK(maker.make()->tasks() == 0);
+      all.push_back(maker.title);
+    }
+    return all;
+  };
+  using Texts = selector::RidgeOf<Reads::text>;
+  using Each = selector::Each<selector::NearestKey, Texts, Own>;
+  CHECK(titles(method<Branch>()) == std::vector<std::string>{"nearest key"});
+  CHECK(titles(method<Branch::with<Texts>>()) == std::vector<std::string>{"ridge (text)"});
+  CHECK(titles(method<Branch::with<Each>>()) ==
+        std::vector<std::string>{"nearest key", "ridge (text)", "Own"});
+  CHECK(describe<Each>() ==
+        "selector::Each<selector::NearestKey, selector::RidgeOf<Reads::text>, Own>");
+  const auto made = method<Branch::with<Each>>().selectors;
+  CHECK(dynamic_cast<NearestKeySelector*>(made[0].make().get()) != nullptr);
+  CHECK(dynamic_cast<RidgeSelector*>(made[1].make().get()) != nullptr);
 }
 
 TEST_CASE_TEMPLATE("a method makes the adapter that its variant describes", V, Lora4, Moe, Branch) {

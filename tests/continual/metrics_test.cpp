@@ -104,6 +104,14 @@ TEST_CASE("what was not measured stays unknown, never zero") {
   CHECK(std::isnan(continual::forward_transfer(matrix({{1, 2}, {3, 4}}), {})));
 }
 
+TEST_CASE("the gap is what the true task adds to ACC") {
+  const AccuracyMatrix found = matrix({{60, 0}, {30, 50}});
+  const AccuracyMatrix given = matrix({{60, 0}, {40, 46}});
+  CHECK(continual::selector_gap(found, given) == exactly(3));
+  CHECK(continual::selector_gap(given, given) == 0);
+  CHECK(std::isnan(continual::selector_gap(continual::empty_accuracy_matrix(2), given)));
+}
+
 TEST_CASE("one task: nothing to forget and nothing to average over T-1") {
   const AccuracyMatrix r = matrix({{42}});
   CHECK(continual::acc(r) == 42);

@@ -26,6 +26,8 @@ namespace {
 
 using Branch = BranchLora<2, 4, 1>;
 using Given = Branch::with<selector::Given>;
+using Ridge = Branch::with<selector::Ridge>;
+using Each = Branch::with<selector::Each<selector::NearestKeyOf<Reads::picture>, selector::Ridge>>;
 using Moe = MoeLora<2, 4>;
 
 template <class V>
@@ -88,6 +90,7 @@ void run_until(Stream& stream, const Options& options, const std::filesystem::pa
 }  // namespace
 
 TYPE_TO_STRING(Branch);
+TYPE_TO_STRING(Each);
 TYPE_TO_STRING(Moe);
 TYPE_TO_STRING(Lora<2>);
 
@@ -138,6 +141,64 @@ TEST_CASE("where keys pick the router, a second record has the true task given")
   REQUIRE(moe.size() == 1);
   CHECK(moe[0].protocol == "Domain-IL");
   CHECK(!moe[0].selector_accuracy);
+}
+
+TEST_CASE("several selectors share a training, each with a record as if it were the only one") {
+  Stream stream;
+  const auto both = run<Each>(stream, Stream::options());
+  REQUIRE(both.size() == 3);
+  CHECK(both[0].method == "Tiny");
+  CHECK(both[1].method == "Tiny, ridge");
+  CHECK(both[2].method == "Tiny, task given");
+  using Pictures = Branch::with<selector::NearestKeyOf<Reads::picture>>;
+  const auto pictures = run<Pictures>(stream, Stream::options());
+  const auto ridge = run<Ridge>(stream, Stream::options());
+  for (const auto& [one, alone] : {std::pair(both[0], pictures[0]), std::pair(both[1], ridge[0]),
+                                   std::pair(both[2], ridge[1])}) {
+    CAPTURE(one.method);
+    CHECK(scores_of(one) == scores_of(alone));
+    CHECK(one.protocol == alone.protocol);
+    CHECK(one.selector_accuracy == alone.selector_accuracy);
+    for (const char* entry : {"selector", "selector_bytes"}) {
+      CHECK(one.config.json().value(entry, io::Json()) ==
+            alone.config.json().value(entry, io::Json()));
+    }
+  }
+  CHECK(!both[2].selector_gap);
+  for (std::size_t k = 0; k < 2; ++k) {
+    CHECK(both[k].selector_gap == continual::acc(both[2].R) - continual::acc(both[k].R));
+  }
+  // Pictures of all tasks look alike here, instructions do not.
+  CHECK(both[0].selector_accuracy < 99);
+  CHECK(both[1].selector_accuracy == doctest::Approx(100));
+  CHECK(both[0].config.json().at("selector") == "nearest key (picture)");
+}
+
+TEST_CASE("the same choice of tasks is scored once") {
+  Stream stream;
+  const auto calls = [&](auto selectors, const std::vector<std::vector<Index>>& expected) {
+    continual::Progressed done(method_of<B, Branch::with<decltype(selectors)>>());
+    for (Index t = 0; t < 3; ++t) continual::add_task(done, t, stream.tasks[0].train);
+    done.scores.emplace_back();
+    for (auto& s : done.selectors) s.scores.emplace_back();
+    std::vector<std::vector<Index>> asked;
+    continual::score_task(stream.tasks[1].test, 1, 2, 3, done,
+                          [&](const std::vector<Index>& routers) {
+                            asked.push_back(routers);
+                            return 10.0 * static_cast<double>(asked.size());
+                          });
+    CHECK(asked == expected);
+    return done;
+  };
+  const std::vector<Index> first(6, 0);
+  const std::vector<Index> told(6, 2);
+  // Tasks of the same samples: of equals, both take the first.
+  const auto done = calls(
+      selector::Each<selector::NearestKey, selector::NearestKeyOf<Reads::text>>{}, {first, told});
+  CHECK(done.selectors[0].scores == std::vector<std::vector<double>>{{10}});
+  CHECK(done.selectors[1].scores == std::vector<std::vector<double>>{{10}});
+  CHECK(done.scores == std::vector<std::vector<double>>{{20}});
+  CHECK(done.selectors[0].accuracy == 0);
 }
 
 TEST_CASE("tasks further ahead than the next are scored only if that is asked for") {
@@ -200,7 +261,7 @@ TEST_CASE("one, two and three threads give the same bits") {
 }
 
 TEST_CASE_TEMPLATE("a run that was killed goes on from its last finished task to the same bits", V,
-                   Branch, Moe, Lora<2>) {
+                   Branch, Each, Moe, Lora<2>) {
   Stream stream;
   Options options = Stream::options();
   options.hyper.dropout = 0.1;

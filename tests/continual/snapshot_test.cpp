@@ -19,7 +19,7 @@ using continual::Progressed;
 
 namespace {
 
-using Branch = BranchLora<2, 4, 1>;
+using Branch = BranchLora<2, 4, 1>::with<selector::Each<selector::NearestKey, selector::Ridge>>;
 
 /// The tiny model with adapters of `V` in the second of their tasks.
 template <class V>
@@ -59,12 +59,15 @@ Progressed progress() {
   Progressed p;
   p.tasks_done = 2;
   p.scores = {{1.0 / 3, 0}, {2, 1e-17}};
-  p.scores_given = {{4, 5}, {6, 7}};
   p.stage_seconds = {0.1, 0.2};
-  p.selector_accuracy = 200.0 / 3;
-  p.selector = std::make_unique<NearestKeySelector>();
-  p.selector->add(0, {{1, 2}, {3}});
-  p.selector->add(1, {{}, {-1}});
+  p.selectors.push_back({std::make_unique<NearestKeySelector>(), {{4, 5}, {6, 7}}, 200.0 / 3});
+  p.selectors.push_back({std::make_unique<RidgeSelector>(), {{8, 1.0 / 7}, {9, 0}}, 100.0 / 3});
+  for (continual::Selected& s : p.selectors) {
+    s.selector->add(0, {{1, 2}, {3}});
+    s.selector->end_task();
+    s.selector->add(1, {{}, {-1}});
+    s.selector->end_task();
+  }
   return p;
 }
 
@@ -96,11 +99,15 @@ TEST_CASE("a snapshot restores parameters, sets of branches, scores and keys to 
   CHECK(second.states() == first.states());
   CHECK(back.tasks_done == 2);
   CHECK(back.scores == progress().scores);
-  CHECK(back.scores_given == progress().scores_given);
   CHECK(back.stage_seconds == progress().stage_seconds);
-  CHECK(back.selector_accuracy == progress().selector_accuracy);
-  REQUIRE(back.selector != nullptr);
-  CHECK(back.selector->state() == progress().selector->state());
+  REQUIRE(back.selectors.size() == 2);
+  for (std::size_t k = 0; k < 2; ++k) {
+    CAPTURE(k);
+    const Progressed expected = progress();
+    CHECK(back.selectors[k].scores == expected.selectors[k].scores);
+    CHECK(back.selectors[k].accuracy == expected.selectors[k].accuracy);
+    CHECK(back.selectors[k].selector->state() == expected.selectors[k].selector->state());
+  }
   for (const auto& p : second.tiny.net.parameters()) {
     if (p.name.find(".router.") != std::string::npos) CHECK(!p.trainable);
   }
@@ -147,7 +154,10 @@ TEST_CASE("another run's, another variant's or no snapshot is refused by name") 
   const std::string layer = "decoder.block.0.q";
   check_mentions(change("/tasks_done", 3), path.string(), "each of 3 tasks, found 2 rows");
   check_mentions(change("/tasks_done", -1), path.string(), "-1 tasks");
-  check_mentions(change("/scores_given", io::Json::array()), path.string(), "found 0 rows");
+  check_mentions(change("/scores", io::Json::array()), path.string(), "found 0 rows");
+  check_mentions(change("/selectors/1/scores", io::Json::array()), path.string(), "found 0 rows");
+  check_mentions(change("/selectors", io::Json::array()), path.string(),
+                 "scored by 2 selectors, found 0");
   check_mentions(change("/adapters/0/0", 1U << 4), layer, "some of 4 branches, found 0x10");
   check_mentions(change("/adapters/0/6", 0), layer, "some of 4 branches, found 0x0");
   check_mentions(change("/adapters/0", io::Json::array({1})), layer,

@@ -44,15 +44,17 @@ TEST_CASE("a row a method, mean and deviation over seeds, missing values as a da
   CHECK(cell(table, 1, "FWT ↑") == "5.0 ± 1.4");  // 4 and 6
   CHECK(cell(table, 1, "Step (ms)") == "6.2 ± 1.4");
   CHECK(cell(table, 1, "Selector (%) ↑") == "91.0 ± 1.4");
+  CHECK(cell(table, 1, "Gap ↓") == "1.5 ± 0.7");  // 2 and 1
   CHECK(cell(table, 0, "ACC ↑") == "86.0");
-  for (const char* title : {"MAA ↑", "BWT ↑", "Forgetting ↓", "FWT ↑", "Selector (%) ↑"}) {
+  for (const char* title : {"MAA ↑", "BWT ↑", "Forgetting ↓", "FWT ↑", "Selector (%) ↑", "Gap ↓"}) {
     CAPTURE(title);
     CHECK(cell(table, 0, title) == "–");
   }
 
   SUBCASE("each metric is defined under the table") {
     using namespace branchlora::continual::definition;
-    for (const auto& definition : {acc, maa, bwt, forgetting, forward_transfer, matrix})
+    for (const auto& definition :
+         {acc, maa, bwt, forgetting, forward_transfer, selector_gap, matrix})
       CHECK(note(table, std::string(definition.name)) == definition.text);
   }
   SUBCASE("all three forms hold the numbers") {
@@ -74,10 +76,12 @@ TEST_CASE("a column that no method has is left out, with its definition") {
   std::vector<RunResult> runs{make_run("A", 3)};
   runs[0].zero_shot.clear();
   runs[0].selector_accuracy.reset();
+  runs[0].selector_gap.reset();
   const Table table = comparison_table(runs, {.decimals = 2});
   for (const Table::Column& column : table.columns) {
     CHECK(column.title != "FWT ↑");
     CHECK(column.title != "Selector (%) ↑");
+    CHECK(column.title != "Gap ↓");
   }
   CHECK(note(table, "FWT") == "none");
   CHECK(cell(table, 0, "ACC ↑") == "53.33");

@@ -59,6 +59,7 @@ TEST_CASE("a record survives its file, bit for bit") {
   CHECK(std::isnan(b.train_seconds));
   CHECK(a.zero_shot == b.zero_shot);
   CHECK(a.selector_accuracy == b.selector_accuracy);
+  CHECK(a.selector_gap == b.selector_gap);
   CHECK(a.tasks == b.tasks);
   CHECK(a.stage_steps == b.stage_steps);
   CHECK(a.stage_seconds == b.stage_seconds);
@@ -76,13 +77,23 @@ TEST_CASE("a record survives its file, bit for bit") {
 TEST_CASE("no selector, no zero-shot scores, no stages") {
   RunRecord record = make_record();
   record.result.selector_accuracy.reset();
+  record.result.selector_gap.reset();
   record.result.zero_shot.clear();
   record.result.stage_steps.clear();
   record.result.stage_seconds.clear();
   const RunRecord read = from_json(nlohmann::json::parse(to_json(record).dump()), "run.json");
   CHECK_FALSE(read.result.selector_accuracy.has_value());
+  CHECK_FALSE(read.result.selector_gap.has_value());
   CHECK(read.result.zero_shot.empty());
   CHECK(read.result.stage_steps.empty());
+}
+
+TEST_CASE("a record from before there was a gap is read, and has none") {
+  nlohmann::json json = valid_json();
+  json.erase("selector_gap");
+  const RunRecord read = from_json(json, "run.json");
+  CHECK_FALSE(read.result.selector_gap.has_value());
+  CHECK(read.result.selector_accuracy == 90);
 }
 
 TEST_CASE("what is no record is refused by name") {

@@ -30,6 +30,7 @@ inline RunResult make_run(std::string method, std::uint64_t seed, double shift =
   std::ranges::transform(std::array{60, 10, 5, 40, 70, 8, 30, 50, 80}, run.R.values().begin(),
                          [shift](double score) { return score + shift; });
   run.selector_accuracy = 90 + shift;
+  run.selector_gap = 2 - shift / 2;
   return run;
 }
 
@@ -39,6 +40,7 @@ inline RunResult make_joint_run(std::uint64_t seed = 0) {
   run.R = continual::empty_accuracy_matrix(3);
   for (std::size_t j = 0; j < 3; ++j) run.R(2, j) = 85 + static_cast<double>(j);
   run.selector_accuracy.reset();
+  run.selector_gap.reset();
   return run;
 }
 

@@ -91,8 +91,9 @@ struct Method {
   std::string description;       ///< The full list of policies.
   bool per_task_router = false;  ///< Each task trains a router of its own.
   bool selects = false;          ///< A router is picked at inference.
-  /// Makes what finds the task whose router is picked; empty: the task is told.
-  std::function<std::unique_ptr<TaskSelector>()> make_selector{};
+  /// What finds the task whose router is picked, each for itself, the method's own first; empty:
+  /// the task is told.
+  std::vector<SelectorMaker> selectors{};
   bool freezes = false;  ///< Branches are frozen after a task by how active they were.
   /// Makes the adapter beside the frozen linear layer at `place` of the given weight (d_out x d_in,
   /// which outlives it and holds its final values). Null: there is none beside this linear.

@@ -64,9 +64,9 @@ Method<B> method_of() {
   Method<B> method{.description = V::describe(),
                    .per_task_router = V::per_task_router,
                    .selects = V::Selector::selects,
+                   .selectors = selectors_of<typename V::Selector>(),
                    .freezes = V::Freezing::count > 0,
                    .make = make_adapter<B, V>};
-  if constexpr (V::Selector::finds) method.make_selector = V::Selector::make;
   if constexpr (requires { typename V::Supervision; }) {
     method.stages.clear();
     for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);

@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
+#include "branchlora/adapter/policy/selector.hpp"
 #include "branchlora/continual/run.hpp"
 #include "branchlora/core/error.hpp"
 #include "branchlora/generator/task_vector.hpp"
 #include "branchlora/generator/train_cvae.hpp"
-#include "branchlora/selector/nearest_key.hpp"
 
 namespace branchlora::continual {
 
@@ -94,12 +94,21 @@ Split<B> part_of(const Split<B>& split, Wanted wanted) {
   return part;
 }
 
+/// The method whose adapters are generated: which of them answers a question, keys and ridge
+/// regression say, as for methods of routers of tasks.
+template <Backend B>
+Method<B> with_generated_adapters(Method<B> method) {
+  method.selects = true;
+  method.selectors = selectors_of<selector::Each<selector::NearestKey, selector::Ridge>>();
+  return method;
+}
+
 /// Trains a method's adapters on each task by itself, from the base each time and with a frozen
 /// projector; then has one generator make them all, from the task vectors. R has the trained
 /// adapters' scores in its diagonal, and in its last row those of the generated ones, so that BWT
-/// is what generation costs (of the last task nothing shows). Which adapter answers a question, the
-/// nearest key says, as for methods of routers of tasks: a task vector is one of a tuned model, so
-/// that a question has none before its adapter is there. A second record has the true task given.
+/// is what generation costs (of the last task nothing shows). Which adapter answers a question,
+/// selectors say (`with_generated_adapters`): a task vector is one of a tuned model, so that a
+/// question has none before its adapter is there. The last record has the true task given.
 ///
 /// The entry "generator" of the records' configuration holds the trained and the generated
 /// adapters' scores on every task, with the true task given, how far the weights are apart, and the
@@ -113,8 +122,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
                                      const GeneratorOptions& options = {}) {
   expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
   o.projector_rate = 0;
-  method.selects = true;
-  method.make_selector = [] { return std::make_unique<NearestKeySelector>(); };
+  method = with_generated_adapters(std::move(method));
   const auto learned = [](const auto& p) {
     return !p.constant && detail::is_learned(p) && !p.name.starts_with("projector.");
   };
@@ -145,7 +153,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
     }));
     adapters.vectors.push_back(generator::task_vector<B>(
         learner.model, learner.tape, tasks[t].train.examples, tasks[t].train.bank));
-    add_task(*done.selector, number, tasks[t].train);
+    add_task(done, number, tasks[t].train);
     trained.push_back(score(learner, tasks[t].test, tasks[t]));
     done.scores.emplace_back(t, not_measured).push_back(trained.back());
   }
@@ -155,40 +163,41 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
     generate(backend, adapters, base.config.decoder.width, options,
              learner.random.fork("generator"), listener);
   });
-  std::vector<double> chosen, given, errors;
+  done.scores.back().clear();  // its row is of generated adapters
+  for (Selected& s : done.selectors) s.scores = done.scores;
+  std::vector<double> errors;
   for (std::size_t j = 0; j < tasks.size(); ++j) {
     const Split<B>& test = tasks[j].test;
     const auto answer = [&](std::size_t adapter, const Split<B>& questions) {
       generator::load_weights(learner.model.parameters(), adapters.weights[adapter]);
       return score(learner, questions, tasks[j]);
     };
-    double sum = 0;
-    for (std::size_t k = 0; k < tasks.size(); ++k) {
-      const Split<B> part = part_of(test, [&](Index i) {
-        return done.selector->select(test.embeddings[static_cast<std::size_t>(i)]) ==
-               static_cast<Index>(k);
-      });
-      const auto share = static_cast<double>(part.size()) / static_cast<double>(test.size());
-      if (part.size() > 0) sum += share * answer(k, part);
-      if (k == j) done.selector_accuracy += 100.0 * share / static_cast<double>(tasks.size());
-    }
-    chosen.push_back(sum);
-    given.push_back(answer(j, test));
+    const auto number = static_cast<Index>(j);
+    score_task(test, number, number, tasks.size(), done, [&](const std::vector<Index>& adapter) {
+      double sum = 0;
+      for (std::size_t k = 0; k < tasks.size(); ++k) {
+        const Split<B> part = part_of(test, [&](Index i) {
+          return adapter[static_cast<std::size_t>(i)] == static_cast<Index>(k);
+        });
+        const auto share = static_cast<double>(part.size()) / static_cast<double>(test.size());
+        if (part.size() > 0) sum += share * answer(k, part);
+      }
+      return sum;
+    });
     const auto& last = adapters.bank.reference(static_cast<Index>(j));
     errors.push_back(generator::relative_error(adapters.weights[j], adapters.bank.weights(last)));
   }
-  done.scores_given = done.scores;
-  done.scores.back() = chosen;
-  done.scores_given.back() = given;
 
   const double training =
       std::accumulate(done.stage_seconds.begin(), done.stage_seconds.end(), 0.0);
   RunResult result = record_of(learner, tasks, name, training);
   result.stage_seconds = done.stage_seconds;
-  adapters.facts.update(
-      {{"trained", trained}, {"generated", given}, {"weight_error", errors}, {"seconds", seconds}});
+  adapters.facts.update({{"trained", trained},
+                         {"generated", done.scores.back()},
+                         {"weight_error", errors},
+                         {"seconds", seconds}});
   result.config.json()["generator"] = adapters.facts;
-  return scored_records(method, done, std::move(result));
+  return scored_records(method, done, result);
 }
 
 }  // namespace branchlora::continual

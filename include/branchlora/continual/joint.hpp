@@ -105,13 +105,13 @@ std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const T
   Progressed done(method);
   for (Index t = 0; t < count; ++t) {
     learner.model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
-    if (done.selector) add_task(*done.selector, t, tasks[static_cast<std::size_t>(t)].train);
+    add_task(done, t, tasks[static_cast<std::size_t>(t)].train);
   }
   const Split<B> all = join(backend, tasks);
   const double seconds =
       seconds_of([&] { train(learner, all, "all tasks", o.steps * count, learner.random, ranks); });
   done.scores.resize(tasks.size() - 1);  // nothing is scored before the end
-  done.scores_given = done.scores;
+  for (Selected& s : done.selectors) s.scores = done.scores;
   score_tasks(learner, tasks, count - 1, count, done);
   return scored_records(method, done, record_of(learner, tasks, name, seconds));
 }

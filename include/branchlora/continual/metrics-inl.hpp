@@ -78,6 +78,10 @@ BRANCHLORA_INLINE double forward_transfer(const AccuracyMatrix& r,
   return sum / static_cast<double>(tasks - 1);
 }
 
+BRANCHLORA_INLINE double selector_gap(const AccuracyMatrix& found, const AccuracyMatrix& given) {
+  return acc(given) - acc(found);
+}
+
 BRANCHLORA_INLINE double just_trained(const AccuracyMatrix& r) {
   const std::size_t tasks = task_count(r);
   double sum = 0;

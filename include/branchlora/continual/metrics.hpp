@@ -58,6 +58,10 @@ inline constexpr Definition forward_transfer{
     "FWT", "1/(T-1) sum_{j>=1} (R[j-1][j] - b[j]), b the scores of the untrained model",
     R"($\frac{1}{T-1} \sum_{j \ge 1} (R_{j-1,j} - b_j)$, $b$ the scores of the untrained model)"};
 
+inline constexpr Definition selector_gap{
+    "Gap", "ACC with the true task given less ACC with the task that the selector finds, in points",
+    "ACC with the true task given less ACC with the task that the selector finds, in points"};
+
 inline constexpr Definition just_trained{"Just trained", "1/T sum_j R[j][j]",
                                          "$\\frac{1}{T} \\sum_{j} R_{j,j}$"};
 
@@ -91,6 +95,9 @@ double forgetting(const AccuracyMatrix& r);
 /// T scores of the untrained model. NaN with one task or with an empty b; throws for any other
 /// length.
 double forward_transfer(const AccuracyMatrix& r, std::span<const double> zero_shot);
+
+/// What not knowing the task costs: ACC with the true task given less ACC with the task found.
+double selector_gap(const AccuracyMatrix& found, const AccuracyMatrix& given);
 
 /// Mean score of each task right after its own training: `1/T sum_j R[j][j]`.
 double just_trained(const AccuracyMatrix& r);

@@ -44,10 +44,6 @@ BRANCHLORA_INLINE void add_strategies(RunConfig& config, const std::vector<RunCo
   }
 }
 
-BRANCHLORA_INLINE void add_selector(RunConfig& config, Index bytes) {
-  config.json()["selector_bytes"] = bytes;
-}
-
 BRANCHLORA_INLINE std::string run_identity(const std::string& base,
                                            const std::vector<std::string>& tasks,
                                            const std::string& name, const Options& options,
@@ -59,15 +55,5 @@ BRANCHLORA_INLINE std::string run_identity(const std::string& base,
 }
 
 }  // namespace detail
-
-BRANCHLORA_INLINE void fill_rows(AccuracyMatrix& matrix,
-                                 const std::vector<std::vector<double>>& scores) {
-  for (std::size_t i = 0; i < scores.size(); ++i) {
-    expect(i < matrix.shape(0) && scores[i].size() <= matrix.shape(1),
-           "scores: expected at most {} rows of at most {}, found row {} of {}", matrix.shape(0),
-           matrix.shape(1), i + 1, scores[i].size());
-    for (std::size_t j = 0; j < scores[i].size(); ++j) matrix(i, j) = scores[i][j];
-  }
-}
 
 }  // namespace branchlora::continual

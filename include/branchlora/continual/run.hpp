@@ -23,6 +23,7 @@
 #include "branchlora/continual/pick.hpp"
 #include "branchlora/continual/run_config.hpp"
 #include "branchlora/continual/run_result.hpp"
+#include "branchlora/continual/selection.hpp"
 #include "branchlora/continual/snapshot.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_data.hpp"
@@ -50,9 +51,6 @@ RunConfig config_of_run(const Options& options, const std::string& variant,
 /// Adds what strategies a run had, and the most bytes that each has held.
 void add_strategies(RunConfig& config, const std::vector<RunConfig>& strategies,
                     const std::vector<Index>& held_bytes);
-
-/// Adds the bytes that a selector keeps, as `selector_bytes`.
-void add_selector(RunConfig& config, Index bytes);
 
 /// The text of `continual::run_identity`.
 std::string run_identity(const std::string& base, const std::vector<std::string>& tasks,
@@ -241,85 +239,48 @@ std::string run_identity(const Base& base, std::span<const TaskData<B>> tasks,
   return detail::run_identity(base.digest, names, name, o, config_of(strategies));
 }
 
-/// Lets a selector learn from all samples of a split, which are of task `t`.
-template <Backend B>
-void add_task(TaskSelector& selector, Index t, const Split<B>& split) {
-  for (const Embedding& e : split.embeddings) selector.add(t, e);
-  selector.end_task();
-}
-
 /// Starts the branches of task `t`, which has begun, where a method starts them at those of an
-/// earlier task.
+/// earlier task. Which task is nearest says the first selector.
 template <Backend B>
 void start_branches(Learner<B>& learner, const Progressed& done, Index t, const Split<B>& split) {
   const StartAt at = learner.method.branch_start;
   if (at == StartAt::fresh || t == 0) return;
-  const Index earlier =
-      at == StartAt::latest ? t - 1 : most_selected(*done.selector, split.embeddings);
+  const Index earlier = at == StartAt::latest
+                            ? t - 1
+                            : most_selected(*done.selectors.front().selector, split.embeddings);
   learner.model.for_each_adapter([&](auto& adapter) { adapter.start_branch_at(earlier); });
 }
-
-/// Writes the scores that there are into the rows of R.
-void fill_rows(AccuracyMatrix& matrix, const std::vector<std::vector<double>>& scores);
 
 /// Scores tasks 0 to `scored` after task t was learned: adds a row to the record of progress.
 template <Backend B>
 void score_tasks(Learner<B>& learner, std::span<const TaskData<B>> tasks, Index t, Index scored,
                  Progressed& done) {
-  const Options& o = learner.options;
-  auto& row = done.scores.emplace_back();
-  auto& given = done.scores_given.emplace_back();
-  double found = 0;
+  done.scores.emplace_back();
+  for (Selected& s : done.selectors) {
+    s.scores.emplace_back();
+    s.accuracy = 0;
+  }
   for (Index j = 0; j < scored; ++j) {
     const TaskData<B>& other = tasks[static_cast<std::size_t>(j)];
     if (learner.listener) {
       const std::string& learned = tasks[static_cast<std::size_t>(t)].info.name;
       learner.listener(0, fmt::format("{}, scoring {}", learned, other.info.name));
     }
-    const auto score = [&](auto router_of) {
-      return evaluate(learner.model, learner.tape, other.test, other.info.scorer,
-                      *learner.base.language, o, router_of)
-          .score;
-    };
     // A task that has not been learned has no router of its own: it takes the latest.
-    const Index known = std::min(j, t);
-    if (done.selector) {
-      const auto selected = [&](Index i) {
-        return done.selector->select(other.test.embeddings[static_cast<std::size_t>(i)]);
-      };
-      row.push_back(score(selected));
-      given.push_back(score([&](Index) { return known; }));
-      double hits = 0;
-      for (Index i = 0; i < other.test.size(); ++i) hits += selected(i) == j ? 1 : 0;
-      found += 100.0 * hits / static_cast<double>(other.test.size() * std::ssize(tasks));
-    } else {
-      row.push_back(score([&](Index) { return known; }));
-    }
+    score_task(other.test, j, std::min(j, t), tasks.size(), done,
+               [&](const std::vector<Index>& routers) {
+                 return evaluate(learner.model, learner.tape, other.test, other.info.scorer,
+                                 *learner.base.language, learner.options,
+                                 [&](Index i) { return routers[static_cast<std::size_t>(i)]; })
+                     .score;
+               });
   }
-  done.selector_accuracy = found;
-}
-
-/// The record with its scores and, where a selector picks the router, a second one that has those
-/// with the true task given.
-template <Backend B>
-std::vector<RunResult> scored_records(const Method<B>& method, const Progressed& done,
-                                      RunResult result) {
-  if (method.selects && !done.selector) result.protocol = "Task-IL";
-  RunResult told = result;
-  fill_rows(result.R, done.scores);
-  if (!done.selector) return {result};
-  result.selector_accuracy = done.selector_accuracy;
-  detail::add_selector(result.config, done.selector->bytes());
-  told.method += ", task given";
-  told.protocol = "Task-IL";
-  fill_rows(told.R, done.scores_given);
-  return {result, told};
 }
 
 /// Learns `tasks` one after another with a method's adapters on the base model, and after each
 /// scores the tasks so far and the next (all of them with `Options::full_matrix`); `name` titles
-/// its row. `strategies` act against forgetting. Returns the run's record and, where a selector
-/// picks the router, a second one of the same training scored with the true task given.
+/// its row. `strategies` act against forgetting. Returns the run's record or, where selectors pick
+/// the router, one of the same training for each of them and a last one with the true task given.
 ///
 /// With a `snapshot` path the state is kept after each task, and a run that finds its own goes on
 /// from there, to the same bits. Several `ranks` train as one (see `train`), and each scores
@@ -355,7 +316,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
     for (std::size_t i = 0; i < strategies.size(); ++i) {
       done.strategy_bytes[i] = std::max(done.strategy_bytes[i], learner.strategies[i]->bytes());
     }
-    if (done.selector) add_task(*done.selector, t, task.train);
+    add_task(done, t, task.train);
     if (method.freezes) observe(learner, task.train);
     model.for_each_adapter([](auto& adapter) { adapter.end_task(); });
 
@@ -372,7 +333,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
   RunResult result = record_of(learner, tasks, name, seconds);
   detail::add_strategies(result.config, config_of(learner.strategies), done.strategy_bytes);
   result.stage_seconds = done.stage_seconds;
-  return scored_records(method, done, std::move(result));
+  return scored_records(method, done, result);
 }
 
 }  // namespace branchlora::continual

@@ -27,6 +27,7 @@ struct RunResult {
   AccuracyMatrix R;                         // NOLINT(readability-identifier-naming)
   std::vector<double> zero_shot;            ///< T scores of the untrained model, or empty
   std::optional<double> selector_accuracy;  ///< percent of questions sent to their own task
+  std::optional<double> selector_gap;       ///< points of ACC that the true task would add
   std::vector<std::string> tasks;           ///< T names, in the order of training
   std::vector<Index> stage_steps;           ///< T counts of training steps, or empty
   std::vector<double> stage_seconds;        ///< T wall times, or empty

@@ -25,11 +25,13 @@ BRANCHLORA_INLINE std::string snapshot_text(const Progressed& progress,
                                             bool strategies) {
   nlohmann::json json{{"tasks_done", progress.tasks_done},
                       {"scores", progress.scores},
-                      {"scores_given", progress.scores_given},
+                      {"selectors", nlohmann::json::array()},
                       {"stage_seconds", progress.stage_seconds},
-                      {"selector_accuracy", progress.selector_accuracy},
                       {"adapters", adapters},
                       {"run", run}};
+  for (const Selected& s : progress.selectors) {
+    json["selectors"].push_back({{"scores", s.scores}, {"accuracy", s.accuracy}});
+  }
   if (strategies) json["strategy_bytes"] = progress.strategy_bytes;
   return json.dump();
 }
@@ -46,13 +48,18 @@ BRANCHLORA_INLINE std::pair<Progressed, AdapterStates> read_snapshot_text(
            json.at("run").get<std::string>());
     json.at("tasks_done").get_to(progress.tasks_done);
     json.at("scores").get_to(progress.scores);
-    json.at("scores_given").get_to(progress.scores_given);
     json.at("stage_seconds").get_to(progress.stage_seconds);
-    json.at("selector_accuracy").get_to(progress.selector_accuracy);
-    for (const auto* rows : {&progress.scores, &progress.scores_given}) {
-      expect(std::ssize(*rows) == progress.tasks_done,
+    const auto expect_all = [&](const std::vector<std::vector<double>>& rows) {
+      expect(std::ssize(rows) == progress.tasks_done,
              "{}: expected scores after each of {} tasks, found {} rows", path, progress.tasks_done,
-             rows->size());
+             rows.size());
+    };
+    expect_all(progress.scores);
+    for (const auto& entry : json.at("selectors")) {
+      Selected& s = progress.selectors.emplace_back();
+      entry.at("scores").get_to(s.scores);
+      entry.at("accuracy").get_to(s.accuracy);
+      expect_all(s.scores);
     }
     if (strategies) json.at("strategy_bytes").get_to(progress.strategy_bytes);
     json.at("adapters").get_to(adapters);
@@ -64,6 +71,10 @@ BRANCHLORA_INLINE std::pair<Progressed, AdapterStates> read_snapshot_text(
 
 BRANCHLORA_INLINE std::string strategy_prefix(std::size_t i) {
   return fmt::format("strategy.{}.", i);
+}
+
+BRANCHLORA_INLINE std::string selector_prefix(std::size_t i) {
+  return fmt::format("selector.{}.", i);
 }
 
 }  // namespace detail

@@ -23,22 +23,29 @@
 
 namespace branchlora::continual {
 
+/// A selector of a run, with what was scored where it found the tasks.
+struct Selected {
+  std::unique_ptr<TaskSelector> selector;
+  std::vector<std::vector<double>> scores;  ///< Rows of R.
+  double accuracy = 0;  ///< Percent of the questions sent to their own task, after the last one.
+};
+
 /// What a run has beside its parameters.
 struct Progressed {
   Progressed() = default;
   /// At the start of a run of `method`.
   template <Backend B>
-  explicit Progressed(const Method<B>& method)
-      : selector(method.make_selector ? method.make_selector() : nullptr) {}
+  explicit Progressed(const Method<B>& method) {
+    for (const SelectorMaker& maker : method.selectors) {
+      selectors.push_back({maker.make(), {}, 0});
+    }
+  }
 
   Index tasks_done = 0;
-  std::vector<std::vector<double>> scores;  ///< Rows of R, with the selector's choice of router.
-  std::vector<std::vector<double>>
-      scores_given;  ///< The same with the true task, if there is a selector.
+  std::vector<std::vector<double>> scores;  ///< Rows of R; with the true task, where that is asked.
+  std::vector<Selected> selectors;          ///< Those of the method; none: no task is to be found.
   std::vector<double> stage_seconds;
-  double selector_accuracy = 0;
-  std::unique_ptr<TaskSelector> selector;  ///< Null where no task is to be found.
-  std::vector<Index> strategy_bytes;       ///< The most memory that each strategy has held.
+  std::vector<Index> strategy_bytes;  ///< The most memory that each strategy has held.
 };
 
 namespace detail {
@@ -66,8 +73,8 @@ std::pair<Progressed, AdapterStates> read_snapshot_text(const std::string& text,
 /// How the tensors of a run's strategy number `i` begin.
 std::string strategy_prefix(std::size_t i);
 
-/// How the tensors of a run's selector begin.
-inline constexpr std::string_view selector_prefix = "selector.";
+/// How the tensors of a run's selector number `i` begin.
+std::string selector_prefix(std::size_t i);
 
 /// The matrices of a file whose names begin with `prefix`, by what follows. Throws `Error` that
 /// names the file and the tensor if one is no matrix.
@@ -107,12 +114,14 @@ void save_snapshot(const std::filesystem::path& path, model::Multimodal<B>& mode
   model.for_each_adapter([&](auto& adapter) { adapters.push_back(adapter.state()); });
   std::vector<StrategyState<T>> states;
   for (const auto& s : strategies) states.push_back(s->state());
-  const HostMatrices<double> selector =
-      progress.selector ? progress.selector->state() : HostMatrices<double>{};
+  std::vector<HostMatrices<double>> selectors;
+  for (const Selected& s : progress.selectors) selectors.push_back(s.selector->state());
   std::vector<io::TensorOut> tensors;
-  for (const auto& [name, m] : selector) {
-    tensors.push_back(io::tensor_out(std::string(detail::selector_prefix) + name, {m.rows, m.cols},
-                                     std::span<const double>(m.values)));
+  for (std::size_t i = 0; i < selectors.size(); ++i) {
+    for (const auto& [name, m] : selectors[i]) {
+      tensors.push_back(io::tensor_out(detail::selector_prefix(i) + name, {m.rows, m.cols},
+                                       std::span<const double>(m.values)));
+    }
   }
   for (std::size_t i = 0; i < states.size(); ++i) {
     for (const auto& [name, m] : states[i]) {
@@ -155,16 +164,20 @@ Progressed load_snapshot(const std::filesystem::path& path, model::Multimodal<B>
   });
   model::load_parameters(file, model.parameters(),
                          [](const auto& p) { return detail::is_learned(p); });
-  if (method.make_selector) {
-    progress.selector = method.make_selector();
+  expect(progress.selectors.size() == method.selectors.size(),
+         "{}: expected what was scored by {} selectors, found {}", path.string(),
+         method.selectors.size(), progress.selectors.size());
+  for (std::size_t k = 0; k < method.selectors.size(); ++k) {
+    auto& selector = progress.selectors[k].selector;
+    selector = method.selectors[k].make();
     try {
-      progress.selector->restore(detail::matrices_of<double>(file, detail::selector_prefix));
+      selector->restore(detail::matrices_of<double>(file, detail::selector_prefix(k)));
     } catch (const Error& e) {
       fail("{}: {}", path.string(), e.what());
     }
-    expect(progress.selector->tasks() == progress.tasks_done,
+    expect(selector->tasks() == progress.tasks_done,
            "{}: expected a selector of {} tasks, found {}", path.string(), progress.tasks_done,
-           progress.selector->tasks());
+           selector->tasks());
   }
   detail::restore_strategies(file, strategies);
   return std::move(progress);

@@ -118,6 +118,8 @@ BRANCHLORA_INLINE std::vector<MetricColumn> metric_columns() {
         "percent of all tasks' test questions that the task selector sends to their "
         "own task's routers, after the last task"},
        [](const RunResult& run) { return run.selector_accuracy.value_or(not_measured); }},
+      {"Gap ↓", note(definition::selector_gap),
+       [](const RunResult& run) { return run.selector_gap.value_or(not_measured); }},
   };
 }
 

@@ -50,6 +50,7 @@ BRANCHLORA_INLINE std::string to_long_csv(std::span<const RunResult> runs) {
     total("forward_transfer", continual::forward_transfer(run.R, run.zero_shot));
     total("just_trained", continual::just_trained(run.R));
     total("selector_accuracy", run.selector_accuracy.value_or(not_measured));
+    total("selector_gap", run.selector_gap.value_or(not_measured));
     total("step_ms", run.step_ms);
     total("train_seconds", run.train_seconds);
     total("trainable_parameters", static_cast<double>(run.trainable));

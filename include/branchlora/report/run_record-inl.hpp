@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -71,6 +72,7 @@ class FieldReader {
     read_.insert(key);
     return object_.at(key);
   }
+  bool has(const std::string& key) const { return object_.contains(key); }
   std::string name(const std::string& key) const { return where_ + ": " + key; }
 
   std::string string(const std::string& key) { return as_string(field(key), name(key)); }
@@ -152,6 +154,7 @@ BRANCHLORA_INLINE nlohmann::ordered_json to_json(const RunRecord& record) {
           {"R", std::move(scores)},
           {"zero_shot", detail::numbers(run.zero_shot)},
           {"selector_accuracy", detail::number(run.selector_accuracy.value_or(not_measured))},
+          {"selector_gap", detail::number(run.selector_gap.value_or(not_measured))},
           {"config", run.config.json()},
           {"environment",
            {{"library", env.library},
@@ -195,8 +198,13 @@ BRANCHLORA_INLINE RunRecord from_json(const nlohmann::json& json, const std::str
            rows.size(), rows[i].size());
     for (std::size_t j = 0; j < rows.size(); ++j) run.R(i, j) = rows[i][j];
   }
-  const double selector = fields.number("selector_accuracy");
-  if (!std::isnan(selector)) run.selector_accuracy = selector;
+  const auto measured = [&](const char* key) {
+    const double value = fields.number(key);
+    return std::isnan(value) ? std::nullopt : std::optional(value);
+  };
+  run.selector_accuracy = measured("selector_accuracy");
+  // Records of earlier versions do not have it.
+  if (fields.has("selector_gap")) run.selector_gap = measured("selector_gap");
 
   FieldReader env(fields.field("environment"), fields.name("environment"));
   record.environment = {.library = env.string("library"),

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -54,6 +57,12 @@ class TaskSelector {
 /// The task for which `selector` takes most of some samples, of equals the earlier. Throws `Error`
 /// if there is no sample.
 Index most_selected(const TaskSelector& selector, std::span<const Embedding> samples);
+
+/// A kind of selector, and what makes one.
+struct SelectorMaker {
+  std::string title;  ///< As tables name it: "ridge".
+  std::function<std::unique_ptr<TaskSelector>()> make;
+};
 
 }  // namespace branchlora
 

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
+#include <concepts>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "branchlora/adapter/policy/router.hpp"
 #include "branchlora/selector/nearest_key.hpp"
@@ -42,6 +44,9 @@ struct Selector {
     constexpr bool makes = !finds || requires {
       requires !P::finds || requires {
         { P::make() } -> std::same_as<std::unique_ptr<TaskSelector>>;
+      }
+      || requires {
+        { P::makers() } -> std::same_as<std::vector<SelectorMaker>>;
       };
     };
     static_assert(makes || !say,
@@ -58,9 +63,52 @@ struct Selector {
 }  // namespace category
 
 /// Asks for `selects`, whether there is anything to select; `finds`, whether the task is found
-/// (else it is told); and, if so, for `make()`, the algorithm that finds it.
+/// (else it is told); and, if so, for `make()`, the algorithm that finds it. It may say by
+/// `title()` how tables name it; else that is its `name()`.
 template <class P>
 concept SelectorPolicy = PolicyOf<P, category::Selector> && category::Selector::accepts<P>;
+
+/// A policy of one algorithm that finds the task.
+template <class P>
+concept FindingSelector = SelectorPolicy<P> && requires {
+  requires P::finds;
+  P::make();
+};
+
+/// What makes the algorithm of a policy, by the policy's title.
+template <FindingSelector P>
+SelectorMaker selector_maker() {
+  if constexpr (requires { P::title(); }) {
+    return {std::string(P::title()), P::make};
+  } else {
+    return {std::string(P::name()), P::make};
+  }
+}
+
+/// What makes the algorithms of a policy, its own first; none where the task is told.
+template <SelectorPolicy P>
+std::vector<SelectorMaker> selectors_of() {
+  if constexpr (FindingSelector<P>) {
+    return {selector_maker<P>()};
+  } else if constexpr (P::finds) {
+    return P::makers();
+  } else {
+    return {};
+  }
+}
+
+namespace detail {
+
+/// "ridge", or "ridge (text)" where that is all that it reads.
+inline std::string selector_title(const char* what, Reads reads) {
+  return reads == Reads::both ? what : fmt::format("{} ({})", what, to_string(reads));
+}
+
+/// How many of `Ts` are `T`.
+template <class T, class... Ts>
+constexpr int count_same = (0 + ... + (std::same_as<T, Ts> ? 1 : 0));
+
+}  // namespace detail
 
 namespace selector {
 
@@ -94,6 +142,7 @@ struct NearestKeyOf {
   static std::unique_ptr<TaskSelector> make() {
     return std::make_unique<NearestKeySelector>(reads);
   }
+  static std::string title() { return detail::selector_title("nearest key", reads); }
   static std::string name() {
     if (reads == Reads::both) return "selector::NearestKey";
     return fmt::format("selector::NearestKeyOf<Reads::{}>", to_string(reads));
@@ -109,6 +158,7 @@ struct RidgeOf {
   static constexpr bool selects = true;
   static constexpr bool finds = true;
   static std::unique_ptr<TaskSelector> make() { return std::make_unique<RidgeSelector>(reads); }
+  static std::string title() { return detail::selector_title("ridge", reads); }
   static std::string name() {
     if (reads == Reads::both) return "selector::Ridge";
     return fmt::format("selector::RidgeOf<Reads::{}>", to_string(reads));
@@ -116,6 +166,27 @@ struct RidgeOf {
   bool operator==(const RidgeOf&) const = default;
 };
 using Ridge = RidgeOf<Reads::both>;
+
+/// Several selectors for one training, which none of them touches: each finds the tasks of all test
+/// questions for itself, and has a record of its own. The first is the method's own, whose record
+/// has the method's name alone.
+template <class... Ss>
+struct Each {
+  static_assert(
+      sizeof...(Ss) >= 1 && (FindingSelector<Ss> && ...),
+      "selector::Each takes one selector or more, each of which finds the task by itself.");
+  static_assert(((detail::count_same<Ss, Ss...> == 1) && ...),
+                "selector::Each takes each selector once: a second one would find the same tasks.");
+  using Category = category::Selector;
+  static constexpr bool selects = true;
+  static constexpr bool finds = true;
+  static std::vector<SelectorMaker> makers() { return {selector_maker<Ss>()...}; }
+  static std::string name() {
+    const std::vector<std::string> names{describe<Ss>()...};
+    return fmt::format("selector::Each<{}>", fmt::join(names, ", "));
+  }
+  bool operator==(const Each&) const = default;
+};
 
 }  // namespace selector
 }  // namespace branchlora
