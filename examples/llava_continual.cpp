@@ -86,8 +86,7 @@ std::vector<std::string> task_names(const Settings& s) {
   if (s.layout == "coin") {
     for (const auto& task : data::coin_tasks) names.emplace_back(task.name);
   } else {
-    for (const auto& info : data::load_task_infos(s.data / "tasks.json"))
-      names.push_back(info.name);
+    names = data::load_stream(s.data);
   }
   return names;
 }

@@ -45,7 +45,9 @@ std::vector<Entry> sparse() {
       entry<Growing, 4>("BranchLoRA, growing"),
       entry<Conditional, 16, 32>("Conditional MixLoRA"),
       entry<Scored, 16, 32>("Conditional MixLoRA, scored"),
-      entry<MixLora4, 8>("MixLoRA"),
+      // The authors' loss is one over all blocks, and counts each of a token's two choices.
+      entry<MixLora4, 8>("MixLoRA", hyper_with({{&Hyper::balance_weight,
+                                                 2 * mix_lora_hyper.balance_weight / blocks}})),
       entry<SMora8, 32>("SMoRA"),
       entry<SMoraSoftmax8, 32>("SMoRA, softmax"),
       // Their losses are means over all routers: 28 of MeteoRA, 4 of MoA.

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <cstdio>
 #include <exception>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -33,11 +35,12 @@ struct Settings {
   std::filesystem::path base = BRANCHLORA_SOURCE_DIR "/data/base/base.safetensors";
   std::filesystem::path vocabulary = BRANCHLORA_SOURCE_DIR "/data/pretrain/vocab.json";
   std::filesystem::path out = "results";
-  std::vector<std::string> tasks{"01-scienceqa", "02-textvqa",   "03-imagenet", "04-gqa",
-                                 "05-vizwiz",    "06-grounding", "07-vqav2",    "08-ocrvqa"};
+  std::vector<std::string> tasks;  ///< Empty: all that the data folder lists, in its order.
   std::vector<std::string> rows;
   std::vector<double> search;  ///< Learning rates to choose from; empty: `options.rate` as it is.
   Index search_steps = 0;      ///< Steps a task of the search; 0: a third of `options.steps`.
+  int search_seeds = 1;
+  int search_beyond = 2;  ///< Rates tried beyond each end of `search`, at most.
   int seeds = 1;
   int jobs = 1;
   int threads = 0;  ///< Of each row; 0: `cores`, shared out among the rows at a time.
@@ -216,22 +219,41 @@ class Study {
     }
     for (const Row* row : rows_) {
       if (row->protocol == Protocol::zero_shot) continue;
-      for (const double rate : s.search) {
-        Job job{row, s.options, fmt::format("{}, rate {}", row->name, rate),
-                fmt::format("{}-rate-{}", file_name(row->name), rate)};
-        job.options.hyper = row->hyper;
-        job.options.rate = rate;
-        job.options.steps = s.search_steps;
-        searched_.jobs.push_back(job);
-      }
+      for (const double rate : s.search) search_at(*row, rate);
     }
-    searched_.results.resize(searched_.jobs.size());
   }
 
-  /// Tries learning rates on held-out training samples, with one seed and `search_steps` steps a
-  /// task.
+  /// Tries learning rates on held-out training samples, with `search_steps` steps a task.
   void search() {
     run_some(searched_, held_out_, [&](std::size_t i) { return is_ours(i); });
+  }
+
+  /// Adds rates to the search of each row for which the lowest or the highest tried is the best:
+  /// the one beyond it, as far from it as its neighbour is. Returns whether there was any; there is
+  /// none while the results of others are missing.
+  bool extend_search() {
+    read_missing(searched_, held_out_);
+    if (std::ranges::any_of(searched_.results, &Results::empty)) return false;
+    const std::size_t jobs = searched_.jobs.size();
+    for (const Row* row : rows_) {
+      const std::map<double, double> means = found(*row);
+      if (means.size() < 2) continue;
+      const double best = best_of(means);
+      const auto tried = [&](auto outside) {
+        return std::ranges::count_if(means, [&](const auto& m) { return outside(m.first); });
+      };
+      if (best == means.begin()->first && tried([low = std::ranges::min(s_.search)](double r) {
+                                            return r < low;
+                                          }) < s_.search_beyond) {
+        search_at(*row, beyond(best, std::next(means.begin())->first));
+      }
+      if (best == means.rbegin()->first && tried([high = std::ranges::max(s_.search)](double r) {
+                                             return r > high;
+                                           }) < s_.search_beyond) {
+        search_at(*row, beyond(best, std::next(means.rbegin())->first));
+      }
+    }
+    return searched_.jobs.size() > jobs;
   }
 
   /// Trains rows and seeds, each row with the best of its learning rates, and scores them.
@@ -335,31 +357,60 @@ class Study {
     }
   }
 
-  /// The learning rate of each row: the one with the best final mean in the search.
+  /// Adds a learning rate to the search of a row, with each seed.
+  void search_at(const Row& row, double rate) {
+    for (int seed = 1; seed <= s_.search_seeds; ++seed) {
+      const std::string of = seed > 1 ? fmt::format(", seed {}", seed) : "";
+      Job job{&row, s_.options, fmt::format("{}, rate {}{}", row.name, rate, of),
+              fmt::format("{}-rate-{}{}", file_name(row.name), rate, file_name(of))};
+      job.options.hyper = row.hyper;
+      job.options.rate = rate;
+      job.options.steps = s_.search_steps;
+      job.options.seed = static_cast<std::uint64_t>(seed);
+      searched_.jobs.push_back(job);
+    }
+    searched_.results.resize(searched_.jobs.size());
+  }
+
+  /// The final means of a row in the search, over its seeds, by learning rate.
+  std::map<double, double> found(const Row& row) const {
+    std::map<double, double> means;
+    for (std::size_t i = 0; i < searched_.jobs.size(); ++i) {
+      const Job& job = searched_.jobs[i];
+      if (job.row != &row) continue;
+      means[job.options.rate] += continual::acc(searched_.results[i].front().R) / s_.search_seeds;
+    }
+    return means;
+  }
+
+  /// The rate as far beyond `end` as that is from `neighbour`, by their ratio, to three digits.
+  static double beyond(double end, double neighbour) {
+    return std::stod(fmt::format("{:.3g}", end * end / neighbour));
+  }
+
+  /// The rate with the best mean; of equals, the lowest.
+  static double best_of(const std::map<double, double>& means) {
+    return std::ranges::max_element(means, {}, [](const auto& m) { return m.second; })->first;
+  }
+
+  /// The learning rate of each row: the one with the best final mean in the search, which goes on
+  /// beyond an end that is the best.
   std::vector<double> choose_rates() {
     if (s_.search.empty()) return std::vector<double>(rows_.size(), s_.options.rate);
-    read_missing(searched_, held_out_);
-    run_some(searched_, held_out_, [](std::size_t) { return true; });
+    do {
+      read_missing(searched_, held_out_);
+      run_some(searched_, held_out_, [](std::size_t) { return true; });
+    } while (extend_search());
     std::vector<double> chosen;
-    std::span<const Results> left = searched_.results;
     for (const Row* row : rows_) {
-      if (row->protocol == Protocol::zero_shot) {
-        chosen.push_back(s_.options.rate);
-        continue;
-      }
-      std::vector<double> scores;
-      for (const Results& r : left.first(s_.search.size())) {
-        scores.push_back(continual::acc(r.front().R));
-      }
-      left = left.subspan(s_.search.size());
-      const auto best = std::ranges::max_element(scores) - scores.begin();
-      chosen.push_back(s_.search[static_cast<std::size_t>(best)]);
-      if (s_.phase != "all" || processes_->rank > 0) continue;
+      const std::map<double, double> means = found(*row);
+      chosen.push_back(means.empty() ? s_.options.rate : best_of(means));
+      if (means.empty() || s_.phase != "all" || processes_->rank > 0) continue;
       fmt::print("{}: learning rate {} of", row->name, chosen.back());
-      for (std::size_t k = 0; k < scores.size(); ++k) {
-        fmt::print(" {} ({:.1f})", s_.search[k], scores[k]);
-      }
-      fmt::print("\n");
+      for (const auto& [rate, mean] : means) fmt::print(" {} ({:.1f})", rate, mean);
+      const bool at_end =
+          chosen.back() == means.begin()->first || chosen.back() == means.rbegin()->first;
+      fmt::print("{}\n", at_end && means.size() > 1 ? ": an end of what was tried" : "");
     }
     return chosen;
   }
@@ -394,6 +445,7 @@ Settings completed(Settings s, const std::string& share, const Processes& proces
       processes.count > 1 ? std::pair(processes.rank + 1, processes.count) : parse_share(share);
   expect(s.share.first >= 1 && s.share.first <= s.share.second,
          "--share: expected i/n with i from 1 to n, found '{}'", share);
+  if (s.tasks.empty()) s.tasks = data::load_stream(s.data);
   if (s.smoke) {
     s.tasks.resize(std::min<std::size_t>(s.tasks.size(), 2));
     s.options.steps = 4;
@@ -454,7 +506,9 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   line.option("--base", s.base, "Checkpoint of the base model").existing_file();
   line.option("--vocabulary", s.vocabulary, "Words of the base model").existing_file();
   line.option("--out", s.out, "Folder of the results");
-  line.option("--tasks", s.tasks, "Tasks, in the order of learning").separated_by(',');
+  line.option("--tasks", s.tasks,
+              "Tasks, in the order of learning (default: those of tasks.json in --data)")
+      .separated_by(',');
   line.option("--rows", s.rows, "Rows to run (default: all)").separated_by(';');
   line.option("--seeds", s.seeds, "Seeds 1 to this").positive();
   line.option("--steps", s.options.steps, "Training steps of each task").positive();
@@ -467,6 +521,11 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
   line.option("--search-steps", s.search_steps,
               "Training steps of each task in the search (default: a third of --steps)")
       .positive();
+  line.option("--search-seeds", s.search_seeds, "Seeds 1 to this for each rate of the search")
+      .positive();
+  line.option("--search-beyond", s.search_beyond,
+              "Rates to try beyond each end of --search, at most, where the end is the best")
+      .not_negative();
   line.option("--jobs", s.jobs, "Rows to train at a time").positive();
   line.option("--threads", s.threads,
               "Threads of each row (default: the cores, shared out among the rows at a time)")
@@ -492,7 +551,10 @@ int main(int argc, char** argv, const std::string& title, const std::vector<Row>
       s = completed(s, share, processes);
       study.emplace(s, rows, processes);
     });
-    if (s.phase != "train") together(processes, [&] { study->search(); });
+    for (bool searches = s.phase != "train"; searches;) {
+      together(processes, [&] { study->search(); });
+      together(processes, [&] { searches = study->extend_search(); });
+    }
     if (s.phase != "search") together(processes, [&] { study->train(); });
     if (s.phase == "all") {
       together(processes, [&] {

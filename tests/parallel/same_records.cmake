@@ -5,7 +5,7 @@
 cmake_minimum_required(VERSION 3.25)
 file(REMOVE_RECURSE ${FOLDER})
 
-set(study ${COMPARE} --smoke --rows Zero-shot LoRA BranchLoRA --seeds 2 --search 1e-3,3e-3 --jobs 1)
+set(study ${COMPARE} --smoke --rows Zero-shot LoRA BranchLoRA --seeds 2 --search 1e-3,3e-3 --search-beyond 1 --jobs 1)
 
 function(run out)
   execute_process(COMMAND ${ARGN} --out ${FOLDER}/${out} RESULT_VARIABLE status
@@ -66,14 +66,15 @@ function(expect_same_study other)
 endfunction()
 
 run(one ${study})
-expect_count(one/search/*.json 6)  # two rates for each row that trains; BranchLoRA has two records
-expect_count(one/runs/*.json 7)    # two seeds, but for the row that does not train
+# Two rates and the one beyond the better, for each row that trains; BranchLoRA has three records.
+expect_count(one/search/*.json 12)
+expect_count(one/runs/*.json 9)  # two seeds, but for the row that does not train
 
 run(shares ${study} --phase search --share 1/2)
-expect_count(shares/search/*.json 3)
+expect_count(shares/search/*.json 4)
 run(shares ${study} --phase search --share 2/2)
 run(shares ${study} --phase train --share 1/2)
-expect_count(shares/runs/*.json 5)  # of five jobs the first, third and fifth
+expect_count(shares/runs/*.json 7)  # of five jobs the first, third and fifth
 run(shares ${study} --phase train --share 2/2)
 run(shares ${study} --resume)
 expect_same_study(shares)

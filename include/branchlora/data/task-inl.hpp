@@ -44,6 +44,14 @@ BRANCHLORA_INLINE std::vector<TaskInfo> load_task_infos(const std::filesystem::p
   return infos;
 }
 
+BRANCHLORA_INLINE std::vector<std::string> load_stream(const std::filesystem::path& pack) {
+  std::vector<std::string> names;
+  for (const TaskInfo& info : load_task_infos(pack / "tasks.json")) {
+    if (!info.name.starts_with("00-")) names.push_back(info.name);
+  }
+  return names;
+}
+
 BRANCHLORA_INLINE Task load_task(const std::filesystem::path& folder) {
   Task task;
   task.folder = folder;

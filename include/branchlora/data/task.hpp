@@ -31,6 +31,10 @@ struct Task {
 /// `scorer`, `suffix` (or null) and `paraphrases`; other fields are ignored. Throws `Error`.
 std::vector<TaskInfo> load_task_infos(const std::filesystem::path& path);
 
+/// The names of the tasks that a pack's `tasks.json` lists, in the order in which they are learned.
+/// What begins with "00-" is data for pretraining, and no task. Throws `Error`.
+std::vector<std::string> load_stream(const std::filesystem::path& pack);
+
 /// The task in `folder`: its `train.json` and `test.json`, and what `tasks.json` of the parent
 /// folder says of the folder's name. Without a `tasks.json`, answers are judged by exact match.
 /// Throws `Error` naming the file at fault.

@@ -30,7 +30,8 @@ namespace branchlora {
 ///
 /// The balance loss is balance_weight * E sum of f_e P_e, f_e being the share of the choices and
 /// P_e the mean of the softmax over all experts. Ours is that of each layer, added up; the authors
-/// take one over the tokens of all layers. Dropout falls on the inputs of A, once for all experts.
+/// take one over the tokens of all layers, with f_e the choices a token, so that theirs is K times
+/// as large: `mix_lora_hyper` has their weight, of which ours is K a layer's share. Dropout falls on the inputs of A, once for all experts.
 template <int R, int E, int K>
 struct MixLora : PlainVariant {
   static_assert(R >= 1, "The R of MixLora<R, E, K> must be at least 1.");
