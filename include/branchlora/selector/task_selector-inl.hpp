@@ -57,10 +57,15 @@ inline void expect_alike(Index known, Index found) {
   expect(known == found, "selector: embeddings of {} and {} numbers", known, found);
 }
 
+/// Throws `Error` if there is no task.
+inline void expect_tasks(Index tasks) {
+  expect(tasks > 0, "selector: there is no task to select");
+}
+
 /// The task with the largest `score(task)`; of equals, the first. Throws `Error` if there is none.
 template <class Score>
 Index best_task(Index tasks, Score score) {
-  expect(tasks > 0, "selector: there is no task to select");
+  expect_tasks(tasks);
   Index best = 0;
   double highest = -std::numeric_limits<double>::infinity();
   for (Index t = 0; t < tasks; ++t) {

@@ -2,6 +2,7 @@
 /// Which task a sample belongs to, by its picture and its words: the interface of all selectors.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,8 +30,8 @@ std::string_view to_string(Reads reads);
 /// `embedding` without what is not read.
 Embedding read(const Embedding& embedding, Reads reads);
 
-/// Learns from the samples of task after task, and then finds the task of a sample. Tasks are
-/// numbered from 0 in the order in which they come.
+/// Learns from the samples of task after task, and then finds the task of a sample, or says what
+/// each task weighs in its answer. Tasks are numbered from 0 in the order in which they come.
 class TaskSelector {
  public:
   virtual ~TaskSelector() = default;
@@ -43,6 +44,15 @@ class TaskSelector {
   /// The task that a sample most likely belongs to; of equals, the earlier. Throws `Error` before
   /// the first task.
   virtual Index select(const Embedding& embedding) const = 0;
+  /// Whether several tasks have a weight in one answer.
+  virtual bool mixes() const { return false; }
+  /// What each task weighs in the answer to a sample, 1 in all; unless tasks are mixed, all of it is
+  /// that of the task that `select` finds. Throws `Error` before the first task.
+  virtual std::vector<double> weights(const Embedding& embedding) const {
+    std::vector<double> w(static_cast<std::size_t>(tasks()), 0.0);
+    w[static_cast<std::size_t>(select(embedding))] = 1;
+    return w;
+  }
   /// How many tasks there are.
   virtual Index tasks() const = 0;
   /// Bytes that it keeps from task to task.
