@@ -38,6 +38,7 @@ struct Loaded {
   std::vector<std::string> tasks;          ///< Those it has learned.
   std::unique_ptr<TaskSelector> selector;  ///< Null where no task is to be found.
   bool selects = false;
+  bool reads_hidden = false;  ///< A selector reads the decoder's hidden state.
 };
 
 /// The variant whose full list of policies a checkpoint names.
@@ -103,6 +104,7 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
   loaded.tasks.resize(static_cast<std::size_t>(done.tasks_done));
   loaded.selector = take_selector(method, done, selector);
   loaded.selects = method.selects;
+  loaded.reads_hidden = method.reads_hidden();
   return loaded;
 }
 
@@ -166,7 +168,7 @@ int run(const Settings& s, const std::vector<Row>& rows) {
   const std::optional<Index> told = given_task(loaded, s.task);
   fmt::print("{}\n", loaded.name);
 
-  continual::Preparation<Backend> preparation(backend, base);
+  continual::Preparation<Backend> preparation(backend, base, loaded.reads_hidden);
   Tape<Backend> tape(backend);
   std::string lines;
   double mean = 0;

@@ -67,7 +67,7 @@ struct Selector {
 /// Asks for `selects`, whether there is anything to select; `finds`, whether the task is found
 /// (else it is told); and, if so, for `make()`, the algorithm that finds it. It may say by
 /// `title()` how tables name it, else by its `name()`, and by `mixes` that it weighs several tasks
-/// in one answer.
+/// in one answer; a member `part`, one of `Reads`, says what it reads.
 template <class P>
 concept SelectorPolicy = PolicyOf<P, category::Selector> && category::Selector::accepts<P>;
 
@@ -87,11 +87,10 @@ concept FindingSelector = SelectorPolicy<P> && requires {
 /// What makes the algorithm of a policy, by the policy's title.
 template <FindingSelector P>
 SelectorMaker selector_maker() {
-  if constexpr (requires { P::title(); }) {
-    return {std::string(P::title()), P::make};
-  } else {
-    return {std::string(P::name()), P::make};
-  }
+  SelectorMaker maker{std::string(P::name()), P::make};
+  if constexpr (requires { P::title(); }) maker.title = P::title();
+  if constexpr (requires { P::part; }) maker.reads_hidden = P::part == Reads::hidden;
+  return maker;
 }
 
 /// What makes the algorithms of a policy, its own first; none where the task is told.
@@ -146,6 +145,7 @@ struct Given {
 template <Reads reads>
 struct NearestKeyOf {
   using Category = category::Selector;
+  static constexpr Reads part = reads;
   static constexpr bool selects = true;
   static constexpr bool finds = true;
   static std::unique_ptr<TaskSelector> make() {
@@ -164,6 +164,7 @@ using NearestKey = NearestKeyOf<Reads::both>;
 template <Reads reads>
 struct RidgeOf {
   using Category = category::Selector;
+  static constexpr Reads part = reads;
   static constexpr bool selects = true;
   static constexpr bool finds = true;
   static std::unique_ptr<TaskSelector> make() { return std::make_unique<RidgeSelector>(reads); }
@@ -183,6 +184,7 @@ template <Reads reads = Reads::both, int hundredths = 5>
 struct SoftmaxKeys {
   static_assert(hundredths >= 1, "The temperature of SoftmaxKeys must be at least 1 hundredth.");
   using Category = category::Selector;
+  static constexpr Reads part = reads;
   static constexpr bool selects = true;
   static constexpr bool finds = true;
   static constexpr bool mixes = true;
