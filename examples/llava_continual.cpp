@@ -161,10 +161,10 @@ void print_plan(const Settings& s, const continual::Base& base,
       rate / 1e9, s.options.storage == Storage::full ? "float" : "bfloat16");
 }
 
-/// The tasks as tokens, features and embeddings.
+/// The tasks as tokens, features and embeddings, those with the decoder's hidden state if `hidden`.
 std::vector<continual::TaskData<Backend>> prepare(const continual::Base& base, Backend& backend,
-                                                  std::vector<data::Task> tasks) {
-  continual::Preparation<Backend> preparation(backend, base);
+                                                  std::vector<data::Task> tasks, bool hidden) {
+  continual::Preparation<Backend> preparation(backend, base, hidden);
   std::vector<continual::TaskData<Backend>> prepared;
   for (std::size_t t = 0; t < tasks.size(); ++t) {
     const auto& task = prepared.emplace_back(
@@ -225,7 +225,9 @@ int run(const Settings& s) {
     std::filesystem::create_directories(s.out / folder);
   }
   Backend backend(s.threads);
-  const auto tasks = prepare(base, backend, std::move(loaded));
+  const auto tasks = prepare(
+      base, backend, std::move(loaded),
+      std::ranges::any_of(entries, [](const Entry& e) { return e.row.method.reads_hidden(); }));
   std::vector<continual::RunResult> results;
   std::vector<double> scores;
   if (s.zero_shot) {

@@ -59,7 +59,9 @@
 #include "branchlora/parallel/gradients.hpp"      // the sum of their gradients
 #include "branchlora/selector/nearest_key.hpp"    // the task of a sample by keys (BranchLoRA's)
 #include "branchlora/selector/ridge.hpp"          // the same by ridge regression
-#include "branchlora/selector/task_selector.hpp"  // what both are
+#include "branchlora/selector/softmax_keys.hpp"   // mixes tasks by softmax of keys (DISCO's)
+#include "branchlora/selector/task_selector.hpp"  // what all of them are
+#include "branchlora/selector/uniform.hpp"        // mixes all tasks alike
 
 // Floor 3, adapters: methods as lists of policies.
 #include "branchlora/adapter/adapted_linear.hpp"       // a linear layer with an adapter beside it

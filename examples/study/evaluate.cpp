@@ -38,6 +38,7 @@ struct Loaded {
   std::vector<std::string> tasks;          ///< Those it has learned.
   std::unique_ptr<TaskSelector> selector;  ///< Null where no task is to be found.
   bool selects = false;
+  bool reads_hidden = false;  ///< A selector reads the decoder's hidden state.
 };
 
 /// The variant whose full list of policies a checkpoint names.
@@ -103,6 +104,7 @@ Loaded load(const std::filesystem::path& path, const continual::Base& base,
   loaded.tasks.resize(static_cast<std::size_t>(done.tasks_done));
   loaded.selector = take_selector(method, done, selector);
   loaded.selects = method.selects;
+  loaded.reads_hidden = method.reads_hidden();
   return loaded;
 }
 
@@ -166,7 +168,7 @@ int run(const Settings& s, const std::vector<Row>& rows) {
   const std::optional<Index> told = given_task(loaded, s.task);
   fmt::print("{}\n", loaded.name);
 
-  continual::Preparation<Backend> preparation(backend, base);
+  continual::Preparation<Backend> preparation(backend, base, loaded.reads_hidden);
   Tape<Backend> tape(backend);
   std::string lines;
   double mean = 0;
@@ -176,12 +178,14 @@ int run(const Settings& s, const std::vector<Row>& rows) {
         preparation.prepare(data::load_instructions(folder / (s.split + ".json")), folder, 0);
     expect(split.size() > 0, "{}: expected at least one question, found none",
            (folder / (s.split + ".json")).string());
-    const auto router_of = [&](Index i) -> Index {
-      if (told || !loaded.selector) return told.value_or(0);
-      return loaded.selector->select(split.embeddings[static_cast<std::size_t>(i)]);
-    };
+    const auto choice =
+        told || !loaded.selector
+            ? continual::TaskChoice{std::vector(static_cast<std::size_t>(split.size()),
+                                                static_cast<std::int32_t>(told.value_or(0))),
+                                    {}}
+            : continual::choose_tasks(*loaded.selector, split.embeddings);
     const auto result =
-        continual::evaluate(model, tape, split, scorer, *base.language, options, router_of);
+        continual::evaluate(model, tape, split, scorer, *base.language, options, choice);
     mean += result.score / static_cast<double>(s.data.size());
 
     fmt::print("{}: {:.2f} % of {} questions ({})\n", folder.string(), result.score, split.size(),
@@ -191,7 +195,7 @@ int run(const Settings& s, const std::vector<Row>& rows) {
       const data::Sample& sample = split.samples[i];
       std::string router;
       if (loaded.selects) {
-        router = loaded.tasks[static_cast<std::size_t>(router_of(static_cast<Index>(i)))];
+        router = loaded.tasks[static_cast<std::size_t>(choice.tasks[i])];
       }
       for (auto* group : {&kinds[sample.kind], &routers[router]}) {
         group->first += 100.0 * result.scores[i];

@@ -70,8 +70,9 @@ struct Work {
   std::vector<Results> results;
 };
 
-Tasks load_tasks(const Settings& s, const continual::Base& base, Backend& backend) {
-  continual::Preparation<Backend> preparation(backend, base);
+/// The tasks as tokens, features and embeddings, those with the decoder's hidden state if `hidden`.
+Tasks load_tasks(const Settings& s, const continual::Base& base, Backend& backend, bool hidden) {
+  continual::Preparation<Backend> preparation(backend, base, hidden);
   Tasks tasks;
   for (std::size_t i = 0; i < s.tasks.size(); ++i) {
     data::Task task = data::load_task(s.data / s.tasks[i]);
@@ -210,7 +211,9 @@ class Study {
         rows_(rows_of(s, all)),
         base_(continual::Base::open(s.base, s.vocabulary)),
         backend_(s.cores),
-        tasks_(load_tasks(s, base_, backend_)),
+        tasks_(load_tasks(
+            s, base_, backend_,
+            std::ranges::any_of(rows_, [](const Row* row) { return row->method.reads_hidden(); }))),
         held_out_(s.search.empty() ? Tasks() : continual::hold_out<Backend>(tasks_)),
         searched_{s.out / "search", {}, {}},
         trained_{s.out / "runs", {}, {}} {

@@ -65,6 +65,11 @@ TEST_CASE("a method has the selectors that its variant names, in their order") {
   using Each = selector::Each<selector::NearestKey, Texts, Own>;
   CHECK(titles(method<Branch>()) == std::vector<std::string>{"nearest key"});
   CHECK(titles(method<Branch::with<Texts>>()) == std::vector<std::string>{"ridge (text)"});
+  using Hidden = selector::Each<selector::NearestKey, selector::RidgeOf<Reads::hidden>>;
+  CHECK(titles(method<Branch::with<Hidden>>()).back() == "ridge (hidden)");
+  CHECK(method<Branch::with<Hidden>>().reads_hidden());
+  CHECK(!method<Branch::with<Each>>().reads_hidden());
+  CHECK(!method<Lora4>().reads_hidden());
   CHECK(titles(method<Branch::with<Each>>()) ==
         std::vector<std::string>{"nearest key", "ridge (text)", "Own"});
   CHECK(describe<Each>() ==

@@ -1,5 +1,5 @@
 // A router that takes the task's branch, where branches belong to no task.
-// expect: router::OwnBranch needs freezing::OwnBranch and TopK<1>: a task has one branch.
+// expect: router::OwnBranch needs freezing::OwnBranch: a task has one branch.
 #include "branchlora/adapter/variant/moe_lora.hpp"
 
 using namespace branchlora;

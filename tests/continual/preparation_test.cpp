@@ -41,3 +41,31 @@ TEST_CASE("a sample without a picture has a text embedding alone") {
   CHECK(split.embeddings[0].image.empty());
   CHECK(split.embeddings[0].text.size() == 8);
 }
+
+TEST_CASE("the hidden state is the base's at the question's last token, if it is asked for") {
+  Stream stream;
+  using B = Stream::B;
+  const std::vector<data::Sample> samples{sample_of("0", "say0.png", "say", "three"),
+                                          sample_of("1", "", "count", "one"),
+                                          sample_of("2", "say1.png", "say", "four")};
+  continual::Preparation<B> preparation(stream.backend, stream.base, true);
+  const auto split = preparation.prepare(samples, stream.folder.path(), 0);
+  TinyModel<float> tiny;
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    CAPTURE(i);
+    model::Batch batch;
+    batch.push(model::question(split.examples[i]), split.bank.tokens);
+    tiny.tape.reset();
+    const RoutingContext routing{.sequences = &batch.sequences, .tasks = batch.tasks};
+    const Dense h = to_dense(
+        tiny.net.hidden(tiny.tape, batch, tiny.net.gather(tiny.tape, batch, split.bank), routing)
+            .value());
+    REQUIRE(std::ssize(split.embeddings[i].hidden) == h.cols);
+    for (Index c = 0; c < h.cols; ++c) {
+      CHECK(split.embeddings[i].hidden[static_cast<std::size_t>(c)] ==
+            doctest::Approx(h(h.rows - 1, c)).epsilon(1e-5));
+    }
+  }
+  CHECK(split.embeddings[0].hidden != split.embeddings[2].hidden);
+  CHECK(stream.tasks[0].train.embeddings[0].hidden.empty());
+}

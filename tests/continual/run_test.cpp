@@ -13,6 +13,7 @@
 #include "branchlora/adapter/method.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/lora.hpp"
+#include "branchlora/adapter/variant/lora_bank.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
 #include "continual/stream.hpp"
 
@@ -174,24 +175,52 @@ TEST_CASE("several selectors share a training, each with a record as if it were 
   CHECK(both[0].config.json().at("selector") == "nearest key (picture)");
 }
 
+TEST_CASE("a bank that mixes tasks is trained as one that does not, and answers as they weigh") {
+  Stream stream;
+  using Bank = LoraBank<2, 4>;
+  using Cold = selector::SoftmaxKeys<Reads::both, 1>;
+  using Soft =
+      Bank::with<TopK<4>,
+                 selector::Each<selector::NearestKey, selector::SoftmaxKeys<>, selector::Uniform>>;
+  const auto path = stream.path("soft.safetensors");
+  const auto soft = run<Soft>(stream, Stream::options(), path);
+  REQUIRE(soft.size() == 4);
+  CHECK(soft[1].method == "Tiny, softmax keys");
+  CHECK(soft[2].method == "Tiny, uniform");
+  CHECK(soft[0].selector_accuracy == soft[1].selector_accuracy);
+  // The tests of all tasks are as large: always the first task is a third.
+  CHECK(soft[2].selector_accuracy == doctest::Approx(100.0 / 3));
+  CHECK(scores_of(soft[2]) != scores_of(soft[3]));  // a mean of three is none of them
+  CHECK(soft[1].config.json().at("selector") == "softmax keys");
+
+  // While there is one task it has all the weight.
+  for (std::size_t k = 0; k < 3; ++k) CHECK(soft[k].R(0, 0) == soft[3].R(0, 0));
+  // What was kept is restored, and has nothing left to do.
+  check_same(outcome(run<Soft>(stream, Stream::options(), path), path), outcome(soft, path));
+  // Cold weights are nearly those of the nearest key; TopK<2> leaves two.
+  const auto cold = run<Bank::with<TopK<2>, Cold>>(stream, Stream::options());
+  CHECK(cold[0].selector_accuracy == soft[0].selector_accuracy);
+}
+
 TEST_CASE("the same choice of tasks is scored once") {
   Stream stream;
-  const auto calls = [&](auto selectors, const std::vector<std::vector<Index>>& expected) {
+  const auto calls = [&](auto selectors, const std::vector<std::vector<std::int32_t>>& expected) {
     continual::Progressed done(method_of<B, Branch::with<decltype(selectors)>>());
     for (Index t = 0; t < 3; ++t) continual::add_task(done, t, stream.tasks[0].train);
     done.scores.emplace_back();
     for (auto& s : done.selectors) s.scores.emplace_back();
-    std::vector<std::vector<Index>> asked;
+    std::vector<std::vector<std::int32_t>> asked;
     continual::score_task(stream.tasks[1].test, 1, 2, 3, done,
-                          [&](const std::vector<Index>& routers) {
-                            asked.push_back(routers);
+                          [&](const continual::TaskChoice& choice) {
+                            CHECK(choice.weights.empty());
+                            asked.push_back(choice.tasks);
                             return 10.0 * static_cast<double>(asked.size());
                           });
     CHECK(asked == expected);
     return done;
   };
-  const std::vector<Index> first(6, 0);
-  const std::vector<Index> told(6, 2);
+  const std::vector<std::int32_t> first(6, 0);
+  const std::vector<std::int32_t> told(6, 2);
   // Tasks of the same samples: of equals, both take the first.
   const auto done = calls(
       selector::Each<selector::NearestKey, selector::NearestKeyOf<Reads::text>>{}, {first, told});

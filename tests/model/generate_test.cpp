@@ -186,6 +186,33 @@ TEST_CASE_TEMPLATE("answers do not depend on what is asked beside them", V, NoAd
   }
 }
 
+TEST_CASE("tasks that are mixed weigh the same in every token of an answer") {
+  Bench<BankSoft> bench;
+  const auto answers = [&](const std::vector<Example>& asked, Index tokens,
+                           const std::vector<double>& weights) {
+    const Batch batch = batch_of(asked);
+    return model::generate(bench.tiny.net, bench.tiny.tape, batch, bench.bank,
+                           std::span<const std::int32_t>(batch.tasks), -1, tokens, weights);
+  };
+  const auto asked = bench.questions();
+  const std::vector<double> weights{0.5, 0.5, 0.9, 0.1, 0.3, 0.7, 0.2, 0.8, 0.6, 0.4};
+  const Tokens found = answers(asked, most, weights);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    // The same without a cache: one token after a prompt that has those before it.
+    Example longer = asked[i];
+    std::vector<std::int32_t> expected;
+    for (Index step = 0; step < most; ++step) {
+      const auto next = answers({longer}, 1, {weights[2 * i], weights[2 * i + 1]})[0][0];
+      expected.push_back(next);
+      longer.turns.back().prompt.push_back(next);
+    }
+    CAPTURE(i);
+    CHECK(found[i] == expected);
+  }
+  CHECK(found != bench.answers(asked, -1));
+  CHECK(answers(asked, most, {1, 0, 0, 1, 0, 1, 1, 0, 0, 1}) == bench.answers(asked, -1));
+}
+
 TEST_CASE("an answer ends before the end token, and others go on") {
   Bench<Branch> bench;
   const auto asked = bench.questions();

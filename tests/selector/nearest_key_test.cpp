@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "../io/temporary_folder.hpp"
 
 using namespace branchlora;

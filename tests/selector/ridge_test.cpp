@@ -47,6 +47,26 @@ Eigen::RowVectorXd features(const Embedding& e) {
 
 }  // namespace
 
+TEST_CASE("a hidden state is read instead of picture and text, and must be there") {
+  const Embedding e{{1, 2}, {3}, {4, 5, 6}};
+  const Embedding hidden = read(e, Reads::hidden);
+  CHECK(hidden.image.empty());
+  CHECK(hidden.text == e.hidden);
+  const Embedding both = read(e, Reads::both);
+  CHECK(both.image == e.image);
+  CHECK(both.text == e.text);
+  CHECK(both.hidden.empty());
+  CHECK(to_string(Reads::hidden) == "hidden");
+  RidgeSelector selector(Reads::hidden);
+  check_mentions(error_of([&] { selector.add(0, {{1}, {2}}); }), "hidden state", "none prepared");
+  for (Index task = 0; task < 2; ++task) {
+    selector.add(task, {{1}, {1}, {1, task == 0 ? 1.0 : -1.0}});
+    selector.end_task();
+  }
+  CHECK(selector.select({{}, {}, {2, 1.5}}) == 0);
+  CHECK(selector.select({{}, {}, {2, -1.5}}) == 1);
+}
+
 TEST_CASE("it decides as the normal equations do, solved by a library") {
   const std::vector<std::uint64_t> tasks{0, 1, 2};
   Eigen::MatrixXd f(120, 1 + image_size + text_size);

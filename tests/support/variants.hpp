@@ -71,6 +71,8 @@ using HydraMean = Hydra::with<router::Uniform, freezing::MostActive<2>>;
 using Bank6 = LoraBank<2, 6>;
 using BankShared = LoraBank<2, 6, trunk::Shared>;
 using BankFrozenTrunk = LoraBank<2, 6, trunk::FrozenAfter<1>>;
+using BankSoft = Bank6::with<TopK<6>, selector::SoftmaxKeys<>>;
+using BankSoftSparse = Bank6::with<TopK<2>, selector::SoftmaxKeys<Reads::text, 20>>;
 using MoeTopP = Moe::with<gating::TopP<60>, balance::Switch>;
 using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
 using AdaMole4 = AdaMole<3, 4>;
@@ -85,7 +87,7 @@ using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToke
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
       Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks, Bank6,     \
-      BankShared, BankFrozenTrunk
+      BankShared, BankFrozenTrunk, BankSoft, BankSoftSparse
 
 }  // namespace branchlora::test
 
@@ -136,3 +138,5 @@ TYPE_TO_STRING(branchlora::test::AdaMoleTasks);
 TYPE_TO_STRING(branchlora::test::Bank6);
 TYPE_TO_STRING(branchlora::test::BankShared);
 TYPE_TO_STRING(branchlora::test::BankFrozenTrunk);
+TYPE_TO_STRING(branchlora::test::BankSoft);
+TYPE_TO_STRING(branchlora::test::BankSoftSparse);

@@ -118,8 +118,12 @@ struct Adapter {
   static_assert(!constant_gates ||
                     (dense && !Balance::enabled && std::same_as<Gating, gating::TopKThenSoftmax>),
                 "Constant gates need TopK equal to Branches, and neither gating nor balance.");
-  static_assert(!own_branch_gates || (std::same_as<Freezing, freezing::OwnBranch> && top_k == 1),
-                "router::OwnBranch needs freezing::OwnBranch and TopK<1>: a task has one branch.");
+  static_assert(!own_branch_gates || std::same_as<Freezing, freezing::OwnBranch>,
+                "router::OwnBranch needs freezing::OwnBranch: a task has one branch.");
+  static_assert(!mixes_tasks<Selector> || own_branch_gates,
+                "A selector that mixes tasks needs router::OwnBranch: it weighs their branches.");
+  static_assert(!own_branch_gates || (top_k > 1) == mixes_tasks<Selector>,
+                "router::OwnBranch needs TopK<1>, and more if a selector mixes tasks.");
   static_assert(per_task_router || !Selector::selects,
                 "A selector needs per-task routers: without them there is nothing to select.");
   static_assert(!per_task_router || Selector::selects,

@@ -2,6 +2,7 @@
 /// What a model knows of its adapters, whatever their variant.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -112,6 +113,9 @@ struct Method {
   bool has_bank = false;                  ///< Each task trains a branch of its own.
   StartAt branch_start = StartAt::fresh;  ///< How that branch starts.
   bool reads_weight = false;  ///< Its adapters read the linear's weight, not its shape alone.
+
+  /// Whether a selector reads the decoder's hidden state, which is to be prepared then.
+  bool reads_hidden() const { return std::ranges::any_of(selectors, &SelectorMaker::reads_hidden); }
 };
 
 }  // namespace branchlora

@@ -226,6 +226,8 @@ struct LayerPass {
              "{}: expected a task for each of {} sequences, found {}", name,
              context.sequences->count(), context.tasks.size());
     }
+    expect(mixes_tasks<typename V::Selector> || context.task_weights.empty(),
+           "{}: expected one task of each sequence, found weights of several", name);
   }
 
   /// The rows of A, and of B, that each token uses: those of the branches that it chose.

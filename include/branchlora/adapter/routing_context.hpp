@@ -36,6 +36,9 @@ struct RoutingContext {
   /// Where the values of auxiliary losses are added up; null: they are not computed. Their
   /// gradients do not depend on it.
   AuxiliaryLosses* losses = nullptr;
+  /// What each task weighs in each sequence, a row a sequence, where the branches of several tasks
+  /// are mixed; empty: all of it is that of the sequence's task.
+  std::span<const double> task_weights{};
 };
 
 /// Throws `Error` that names the layer unless `context` has sequences of `tokens` tokens in all, of

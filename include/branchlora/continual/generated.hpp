@@ -173,11 +173,11 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
       return score(learner, questions, tasks[j]);
     };
     const auto number = static_cast<Index>(j);
-    score_task(test, number, number, tasks.size(), done, [&](const std::vector<Index>& adapter) {
+    score_task(test, number, number, tasks.size(), done, [&](const TaskChoice& adapter) {
       double sum = 0;
       for (std::size_t k = 0; k < tasks.size(); ++k) {
         const Split<B> part = part_of(test, [&](Index i) {
-          return adapter[static_cast<std::size_t>(i)] == static_cast<Index>(k);
+          return adapter.tasks[static_cast<std::size_t>(i)] == static_cast<std::int32_t>(k);
         });
         const auto share = static_cast<double>(part.size()) / static_cast<double>(test.size());
         if (part.size() > 0) sum += share * answer(k, part);

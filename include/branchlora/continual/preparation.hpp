@@ -2,6 +2,8 @@
 /// From samples to tasks that are ready to be learned.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -30,12 +32,17 @@ std::vector<double> mean_row(B& backend, MatrixView<const typename B::Scalar> ro
 }  // namespace detail
 
 /// Prepares tasks with the vision tower and the word embeddings of a base model. The embedding of a
-/// picture is the mean of its features, that of a text the mean of its word embeddings.
+/// picture is the mean of its features, that of a text the mean of its word embeddings; with
+/// `hidden` there is the decoder's hidden state too.
 template <Backend B>
 class Preparation {
  public:
-  explicit Preparation(B& backend, const Base& base)
-      : base_(&base), backend_(&backend), model_(backend, base.config), tape_(backend) {
+  explicit Preparation(B& backend, const Base& base, bool hidden = false)
+      : base_(&base),
+        backend_(&backend),
+        hidden_(hidden),
+        model_(backend, base.config),
+        tape_(backend) {
     base.load(model_);
   }
 
@@ -57,6 +64,7 @@ class Preparation {
           {e.image >= 0 ? images[static_cast<std::size_t>(e.image)] : std::vector<double>{},
            text_embedding(e.turns.back().prompt)});
     }
+    if (hidden_) add_hidden(set.examples, split);
     split.examples = std::move(set.examples);
     return split;
   }
@@ -101,8 +109,36 @@ class Preparation {
     return mean;
   }
 
+  /// Adds what the decoder makes of each question to its embedding: a row of the last layer's
+  /// output, before the final norm.
+  void add_hidden(const std::vector<model::Example>& examples, Split<B>& split) {
+    constexpr Index at_a_time = 16;
+    const bool recording = tape_.recording();
+    tape_.set_recording(false);
+    std::vector<T> row(static_cast<std::size_t>(model_.config().decoder.width));
+    for (Index first = 0; first < std::ssize(examples); first += at_a_time) {
+      const Index last = std::min(first + at_a_time, static_cast<Index>(std::ssize(examples)));
+      model::Batch batch;
+      for (Index i = first; i < last; ++i) {
+        batch.push(model::question(examples[static_cast<std::size_t>(i)]), split.bank.tokens);
+      }
+      tape_.reset();
+      const RoutingContext routing{.sequences = &batch.sequences, .tasks = batch.tasks};
+      const auto h =
+          model_.hidden(tape_, batch, model_.gather(tape_, batch, split.bank), routing).value();
+      for (Index i = first; i < last; ++i) {
+        const Index end = batch.sequences.offsets[static_cast<std::size_t>(i - first) + 1];
+        backend_->download(row.data(), h.row(end - 1), row.size() * sizeof(T));
+        split.embeddings[static_cast<std::size_t>(i)].hidden.assign(row.begin(), row.end());
+      }
+    }
+    tape_.reset();
+    tape_.set_recording(recording);
+  }
+
   const Base* base_;
   B* backend_;
+  bool hidden_;
   mutable model::Multimodal<B> model_;
   Tape<B> tape_;
 };

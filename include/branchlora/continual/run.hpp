@@ -267,13 +267,11 @@ void score_tasks(Learner<B>& learner, std::span<const TaskData<B>> tasks, Index 
       learner.listener(0, fmt::format("{}, scoring {}", learned, other.info.name));
     }
     // A task that has not been learned has no router of its own: it takes the latest.
-    score_task(other.test, j, std::min(j, t), tasks.size(), done,
-               [&](const std::vector<Index>& routers) {
-                 return evaluate(learner.model, learner.tape, other.test, other.info.scorer,
-                                 *learner.base.language, learner.options,
-                                 [&](Index i) { return routers[static_cast<std::size_t>(i)]; })
-                     .score;
-               });
+    score_task(other.test, j, std::min(j, t), tasks.size(), done, [&](const TaskChoice& choice) {
+      return evaluate(learner.model, learner.tape, other.test, other.info.scorer,
+                      *learner.base.language, learner.options, choice)
+          .score;
+    });
   }
 }
 

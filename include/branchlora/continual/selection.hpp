@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "branchlora/adapter/any_adapter.hpp"
+#include "branchlora/continual/evaluate.hpp"
 #include "branchlora/continual/metrics.hpp"
 #include "branchlora/continual/run_result.hpp"
 #include "branchlora/continual/snapshot.hpp"
@@ -27,26 +28,25 @@ void add_task(Progressed& done, Index t, const Split<B>& split) {
 }
 
 /// Adds the scores of task j, one of `tasks`, to the last row that there is of each selector's and
-/// of those without one. `score(routers)` scores all questions of `test`, question i with the
-/// router of task routers[i]; the same routers are scored once. `told` is the task to tell.
+/// of those without one. `score(choice)` scores all questions of `test` by the tasks of a
+/// `TaskChoice`; the same choice is scored once. `told` is the task to tell.
 template <Backend B, class Score>
 void score_task(const Split<B>& test, Index j, Index told, std::size_t tasks, Progressed& done,
                 Score score) {
-  std::map<std::vector<Index>, double> known;
-  const auto once = [&](const std::vector<Index>& routers) {
-    const auto [entry, is_new] = known.try_emplace(routers);
-    if (is_new) entry->second = score(routers);
+  std::map<TaskChoice, double> known;
+  const auto once = [&](const TaskChoice& choice) {
+    const auto [entry, is_new] = known.try_emplace(choice);
+    if (is_new) entry->second = score(choice);
     return entry->second;
   };
   for (Selected& s : done.selectors) {
-    std::vector<Index> routers;
-    for (const Embedding& e : test.embeddings) routers.push_back(s.selector->select(e));
-    s.scores.back().push_back(once(routers));
-    const auto hits = static_cast<double>(std::ranges::count(routers, j));
-    s.accuracy += 100.0 * hits / static_cast<double>(routers.size() * tasks);
+    const TaskChoice choice = choose_tasks(*s.selector, test.embeddings);
+    s.scores.back().push_back(once(choice));
+    const auto hits = static_cast<double>(std::ranges::count(choice.tasks, j));
+    s.accuracy += 100.0 * hits / static_cast<double>(choice.tasks.size() * tasks);
   }
-  done.scores.back().push_back(
-      once(std::vector<Index>(static_cast<std::size_t>(test.size()), told)));
+  const auto questions = static_cast<std::size_t>(test.size());
+  done.scores.back().push_back(once({std::vector(questions, static_cast<std::int32_t>(told)), {}}));
 }
 
 /// Writes the scores that there are into the rows of R.

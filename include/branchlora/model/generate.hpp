@@ -13,12 +13,14 @@ namespace branchlora::model {
 /// The most likely continuation of each prompt of `batch` (examples without answers), token by
 /// token, until `end` or `most` tokens. `end` itself is left out.
 ///
-/// `features` are those of the batch's images and `tasks` picks routers. The tape is reset.
+/// `features` are those of the batch's images and `tasks` picks routers; `task_weights` mixes the
+/// branches of tasks (`RoutingContext`). The tape is reset.
 template <Backend B>
 std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& tape,
                                                 const Batch& batch, const FeatureBank<B>& bank,
                                                 std::span<const std::int32_t> tasks,
-                                                std::int32_t end, Index most) {
+                                                std::int32_t end, Index most,
+                                                std::span<const double> task_weights = {}) {
   using T = typename B::Scalar;
   B& backend = tape.backend();
   const bool recording = tape.recording();
@@ -32,7 +34,10 @@ std::vector<std::vector<std::int32_t>> generate(Multimodal<B>& model, Tape<B>& t
          config.length);
   KvCache<B> cache(backend, config.layers, config.kv_heads * config.head_size(), batch.sequences,
                    most);
-  RoutingContext routing{&batch.sequences, tasks, RoutingContext::Memory::remember, false, nullptr};
+  RoutingContext routing{.sequences = &batch.sequences,
+                         .tasks = tasks,
+                         .memory = RoutingContext::Memory::remember,
+                         .task_weights = task_weights};
   std::vector<std::vector<std::int32_t>> answers(static_cast<std::size_t>(count));
   std::vector<std::int32_t> next(static_cast<std::size_t>(count));
   std::vector<char> done(static_cast<std::size_t>(count), 0);

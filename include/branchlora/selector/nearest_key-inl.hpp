@@ -41,12 +41,19 @@ BRANCHLORA_INLINE void NearestKeySelector::add(Index task, const Embedding& embe
   detail::add_to_key(e.text, key.text);
 }
 
-BRANCHLORA_INLINE Index NearestKeySelector::select(const Embedding& embedding) const {
+BRANCHLORA_INLINE std::vector<double> NearestKeySelector::similarities(
+    const Embedding& embedding) const {
   const Embedding e = read(embedding, reads_);
-  return detail::best_task(tasks(), [&](Index t) {
-    const Embedding& key = keys_[static_cast<std::size_t>(t)];
-    return detail::cosine(e.image, key.image) + detail::cosine(e.text, key.text);
-  });
+  std::vector<double> s;
+  for (const Embedding& key : keys_) {
+    s.push_back(detail::cosine(e.image, key.image) + detail::cosine(e.text, key.text));
+  }
+  return s;
+}
+
+BRANCHLORA_INLINE Index NearestKeySelector::select(const Embedding& embedding) const {
+  const std::vector<double> s = similarities(embedding);
+  return detail::best_task(tasks(), [&](Index t) { return s[static_cast<std::size_t>(t)]; });
 }
 
 BRANCHLORA_INLINE Index NearestKeySelector::bytes() const {

@@ -13,7 +13,7 @@ namespace branchlora {
 ///
 /// With fixed embeddings the paper's alignment loss, the sum of 1 - cos(e, k), has its optimum at
 /// the sum of the unit embeddings, so keys are gathered and not trained.
-class NearestKeySelector final : public TaskSelector {
+class NearestKeySelector : public TaskSelector {
  public:
   explicit NearestKeySelector(Reads reads = Reads::both) : reads_(reads) {}
 
@@ -26,6 +26,10 @@ class NearestKeySelector final : public TaskSelector {
   void restore(const HostMatrices<double>& state) override;
 
   const std::vector<Embedding>& keys() const { return keys_; }
+
+ protected:
+  /// cos(image, key) + cos(text, key) for the keys of each task.
+  std::vector<double> similarities(const Embedding& embedding) const;
 
  private:
   Reads reads_;

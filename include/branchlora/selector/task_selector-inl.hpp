@@ -22,12 +22,19 @@ BRANCHLORA_INLINE std::string_view to_string(Reads reads) {
       return "picture";
     case Reads::text:
       return "text";
+    case Reads::hidden:
+      return "hidden";
   }
   return "";
 }
 
 BRANCHLORA_INLINE Embedding read(const Embedding& embedding, Reads reads) {
-  Embedding part = embedding;
+  if (reads == Reads::hidden) {
+    expect(!embedding.hidden.empty(),
+           "selector: expected the decoder's hidden state, which it reads, found none prepared");
+    return {{}, embedding.hidden};
+  }
+  Embedding part{embedding.image, embedding.text};
   if (reads == Reads::picture) part.text.clear();
   if (reads == Reads::text) part.image.clear();
   return part;
@@ -58,10 +65,13 @@ inline void expect_alike(Index known, Index found) {
   expect(known == found, "selector: embeddings of {} and {} numbers", known, found);
 }
 
+/// Throws `Error` if there is no task.
+inline void expect_tasks(Index tasks) { expect(tasks > 0, "selector: there is no task to select"); }
+
 /// The task with the largest `score(task)`; of equals, the first. Throws `Error` if there is none.
 template <class Score>
 Index best_task(Index tasks, Score score) {
-  expect(tasks > 0, "selector: there is no task to select");
+  expect_tasks(tasks);
   Index best = 0;
   double highest = -std::numeric_limits<double>::infinity();
   for (Index t = 0; t < tasks; ++t) {

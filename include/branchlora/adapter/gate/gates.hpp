@@ -15,6 +15,7 @@
 #include "branchlora/adapter/gate/scores/linear.hpp"
 #include "branchlora/adapter/gate/scores/of_task.hpp"
 #include "branchlora/adapter/gate/uniform_gate.hpp"
+#include "branchlora/adapter/gate/weighed_branches_gate.hpp"
 
 namespace branchlora {
 

@@ -73,8 +73,10 @@ class OwnBranchGate : public ScorelessGate<B, V> {
     }
   };
 
- private:
+ protected:
   using Base::name_;
+
+ private:
   Index tasks_ = 0;
 };
 

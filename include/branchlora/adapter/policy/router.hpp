@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "branchlora/adapter/gate/reference.hpp"
@@ -21,6 +22,8 @@ template <Backend B, class V>
 class UniformGate;
 template <Backend B, class V>
 class OwnBranchGate;
+template <Backend B, class V>
+class WeighedBranchesGate;
 template <Backend B, class V, class Scores>
 class GateLayer;
 template <Backend B, class V, class Own>
@@ -111,13 +114,14 @@ struct Uniform {
   bool operator==(const Uniform&) const = default;
 };
 
-/// No scores: a sequence of task t takes branch t, with weight 1. It needs `freezing::OwnBranch`
-/// and TopK<1>. Nothing is trained but A and B, and for one task the adapter is a weight.
+/// No scores: a sequence of task t takes branch t, with weight 1. It needs `freezing::OwnBranch`.
+/// Nothing is trained but A and B, and for one task the adapter is a weight. With a selector that
+/// mixes tasks, a question takes the branches of TopK tasks, as they weigh.
 struct OwnBranch {
   using Category = category::Router;
   using Granularity = per::Task;
   template <class B, class V>
-  using Gate = OwnBranchGate<B, V>;
+  using Gate = std::conditional_t<V::top_k == 1, OwnBranchGate<B, V>, WeighedBranchesGate<B, V>>;
   static constexpr bool per_task = true;
   static constexpr bool own_branch = true;
   static constexpr std::string_view name() { return "router::OwnBranch"; }

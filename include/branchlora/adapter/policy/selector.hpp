@@ -12,7 +12,9 @@
 #include "branchlora/adapter/policy/router.hpp"
 #include "branchlora/selector/nearest_key.hpp"
 #include "branchlora/selector/ridge.hpp"
+#include "branchlora/selector/softmax_keys.hpp"
 #include "branchlora/selector/task_selector.hpp"
+#include "branchlora/selector/uniform.hpp"
 
 namespace branchlora {
 
@@ -64,9 +66,16 @@ struct Selector {
 
 /// Asks for `selects`, whether there is anything to select; `finds`, whether the task is found
 /// (else it is told); and, if so, for `make()`, the algorithm that finds it. It may say by
-/// `title()` how tables name it; else that is its `name()`.
+/// `title()` how tables name it, else by its `name()`, and by `mixes` that it weighs several tasks
+/// in one answer; a member `part`, one of `Reads`, says what it reads.
 template <class P>
 concept SelectorPolicy = PolicyOf<P, category::Selector> && category::Selector::accepts<P>;
+
+/// Whether a policy weighs several tasks in one answer.
+template <class P>
+constexpr bool mixes_tasks = requires {
+  requires P::mixes;
+};
 
 /// A policy of one algorithm that finds the task.
 template <class P>
@@ -78,11 +87,10 @@ concept FindingSelector = SelectorPolicy<P> && requires {
 /// What makes the algorithm of a policy, by the policy's title.
 template <FindingSelector P>
 SelectorMaker selector_maker() {
-  if constexpr (requires { P::title(); }) {
-    return {std::string(P::title()), P::make};
-  } else {
-    return {std::string(P::name()), P::make};
-  }
+  SelectorMaker maker{std::string(P::name()), P::make};
+  if constexpr (requires { P::title(); }) maker.title = P::title();
+  if constexpr (requires { P::part; }) maker.reads_hidden = P::part == Reads::hidden;
+  return maker;
 }
 
 /// What makes the algorithms of a policy, its own first; none where the task is told.
@@ -137,6 +145,7 @@ struct Given {
 template <Reads reads>
 struct NearestKeyOf {
   using Category = category::Selector;
+  static constexpr Reads part = reads;
   static constexpr bool selects = true;
   static constexpr bool finds = true;
   static std::unique_ptr<TaskSelector> make() {
@@ -155,6 +164,7 @@ using NearestKey = NearestKeyOf<Reads::both>;
 template <Reads reads>
 struct RidgeOf {
   using Category = category::Selector;
+  static constexpr Reads part = reads;
   static constexpr bool selects = true;
   static constexpr bool finds = true;
   static std::unique_ptr<TaskSelector> make() { return std::make_unique<RidgeSelector>(reads); }
@@ -166,6 +176,39 @@ struct RidgeOf {
   bool operator==(const RidgeOf&) const = default;
 };
 using Ridge = RidgeOf<Reads::both>;
+
+/// The branches of all tasks, weighed by softmax of their keys' similarities over a temperature, in
+/// hundredths; see `SoftmaxKeySelector`. DISCO's is `SoftmaxKeys<Reads::text>`. With TopK<K>, the K
+/// tasks with the largest weights, which are then divided by their sum.
+template <Reads reads = Reads::both, int hundredths = 5>
+struct SoftmaxKeys {
+  static_assert(hundredths >= 1, "The temperature of SoftmaxKeys must be at least 1 hundredth.");
+  using Category = category::Selector;
+  static constexpr Reads part = reads;
+  static constexpr bool selects = true;
+  static constexpr bool finds = true;
+  static constexpr bool mixes = true;
+  static std::unique_ptr<TaskSelector> make() {
+    return std::make_unique<SoftmaxKeySelector>(reads, hundredths / 100.0);
+  }
+  static std::string title() { return detail::selector_title("softmax keys", reads); }
+  static std::string name() {
+    return fmt::format("selector::SoftmaxKeys<Reads::{}, {}>", to_string(reads), hundredths);
+  }
+  bool operator==(const SoftmaxKeys&) const = default;
+};
+
+/// The mean of the branches of all tasks, whatever the sample.
+struct Uniform {
+  using Category = category::Selector;
+  static constexpr bool selects = true;
+  static constexpr bool finds = true;
+  static constexpr bool mixes = true;
+  static std::unique_ptr<TaskSelector> make() { return std::make_unique<UniformSelector>(); }
+  static constexpr std::string_view title() { return "uniform"; }
+  static constexpr std::string_view name() { return "selector::Uniform"; }
+  bool operator==(const Uniform&) const = default;
+};
 
 /// Several selectors for one training, which none of them touches: each finds the tasks of all test
 /// questions for itself, and has a record of its own. The first is the method's own, whose record
@@ -180,6 +223,7 @@ struct Each {
   using Category = category::Selector;
   static constexpr bool selects = true;
   static constexpr bool finds = true;
+  static constexpr bool mixes = (mixes_tasks<Ss> || ...);
   static std::vector<SelectorMaker> makers() { return {selector_maker<Ss>()...}; }
   static std::string name() {
     const std::vector<std::string> names{describe<Ss>()...};

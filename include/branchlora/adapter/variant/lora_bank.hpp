@@ -13,6 +13,9 @@ namespace branchlora {
 /// With `trunk::Shared` tasks share one A, which goes on training: half the parameters, and a drift
 /// under the branches that are frozen.
 ///
+/// `with<TopK<N>, selector::SoftmaxKeys<>>` mixes the branches of all tasks at inference, as a
+/// selector weighs them, and `with<TopK<N>, selector::Uniform>` takes their mean.
+///
 /// Tables of continual learning often leave it out. Where its router finds the task, no other method
 /// of the family comes before it (docs/results/README.md).
 template <int R, int N, class Trunk = trunk::Separate>
