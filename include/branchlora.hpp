@@ -21,6 +21,7 @@
 #include "branchlora/core/random.hpp"         // counter-based random numbers
 #include "branchlora/core/row_work.hpp"       // work interleaved with a product
 #include "branchlora/core/sequences.hpp"      // batches without padding
+#include "branchlora/core/svd.hpp"            // singular values on the host
 #include "branchlora/core/to_host.hpp"        // a matrix out of backend memory
 #include "branchlora/core/version.hpp"        // the library's version
 
@@ -81,7 +82,11 @@
 #include "branchlora/adapter/module_names.hpp"         // what an adapted linear is called elsewhere
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
+#include "branchlora/adapter/policy/init/pissa.hpp"    // PiSSA: a start from the weight
+#include "branchlora/adapter/policy/start.hpp"         // what a start is given, and gives
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
+#include "branchlora/adapter/start_pair.hpp"           // what a start takes off the weight
+#include "branchlora/adapter/start_sums.hpp"           // what it sees of a layer
 #include "branchlora/adapter/variant/adamole.hpp"      // AdaMoLE: above a learned threshold
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA

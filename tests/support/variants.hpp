@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/adapter/policy/init/pissa.hpp"
 #include "branchlora/adapter/variant/adamole.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
@@ -73,6 +74,8 @@ using BankShared = LoraBank<2, 6, trunk::Shared>;
 using MoeTopP = Moe::with<gating::TopP<60>, balance::Switch>;
 using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
 using AdaMole4 = AdaMole<3, 4>;
+using LoraPissa = Lora4::with<init::Pissa>;
+using BankPissa = Bank6::with<init::Pissa>;
 // Of sequences, with a router a task, and a threshold that may be above all branches.
 using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToken>>,
                                     gating::Threshold<190>, router_start::Copied>;
@@ -84,7 +87,7 @@ using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToke
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
       Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks, Bank6,     \
-      BankShared
+      BankShared, LoraPissa, BankPissa
 
 }  // namespace branchlora::test
 
@@ -134,3 +137,5 @@ TYPE_TO_STRING(branchlora::test::AdaMole4);
 TYPE_TO_STRING(branchlora::test::AdaMoleTasks);
 TYPE_TO_STRING(branchlora::test::Bank6);
 TYPE_TO_STRING(branchlora::test::BankShared);
+TYPE_TO_STRING(branchlora::test::LoraPissa);
+TYPE_TO_STRING(branchlora::test::BankPissa);

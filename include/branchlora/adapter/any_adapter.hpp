@@ -11,6 +11,7 @@
 
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
+#include "branchlora/adapter/policy/start.hpp"
 #include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/autograd/op/frozen_linear.hpp"
 #include "branchlora/selector/task_selector.hpp"
@@ -39,6 +40,10 @@ class AnyAdapter {
   }
   /// Prepares for task `task`, numbered from 0.
   virtual void begin_task(Index task) = 0;
+  /// What the branches ask for that have begun and wait for their start; nothing if none does.
+  virtual init::Needs needs() const { return {}; }
+  /// Starts these branches, with that.
+  virtual void start(init::Given /*given*/) {}
   /// Starts stage `stage` (0, 1, ...) of the task that was begun, where a method has stages.
   virtual void begin_stage(Index /*stage*/) {}
   /// Takes from the adapter of a block's first linear what its variant decides once a block. Called
@@ -107,6 +112,7 @@ struct Method {
   std::vector<double> stages{1.0};
   bool has_bank = false;      ///< Each task trains a branch of its own.
   bool reads_weight = false;  ///< Its adapters read the linear's weight, not its shape alone.
+  init::Needs needs{};        ///< What the start of its branches asks for.
 };
 
 }  // namespace branchlora

@@ -68,6 +68,10 @@ Method<B> method_of() {
     for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);
   }
   method.reads_weight = requires { requires V::reads_weight; };
+  if constexpr (requires { V::needs; }) {
+    method.needs = V::needs;
+    method.reads_weight = method.reads_weight || V::needs.weight;
+  }
   method.has_bank = requires { V::Freezing::own_branch; };
   if constexpr (requires { typename V::template Ffn<B>; }) {
     method.make_ffn = [](ParameterSet<B>& parameters, const FfnLinears<B>& linears,

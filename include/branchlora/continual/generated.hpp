@@ -141,6 +141,7 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
     parameters = &learner.model.parameters();
     learner.model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
     done.stage_seconds.push_back(seconds_of([&] {
+      start_adapters(learner.model, learner.tape, tasks[t].train, o);
       train(learner, tasks[t].train, tasks[t].info.name, o.steps, learner.random.fork(t));
     }));
     adapters.vectors.push_back(generator::task_vector<B>(
