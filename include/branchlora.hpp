@@ -82,7 +82,10 @@
 #include "branchlora/adapter/module_names.hpp"         // what an adapted linear is called elsewhere
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
-#include "branchlora/adapter/policy/init/pissa.hpp"    // PiSSA: a start from the weight
+#include "branchlora/adapter/policy/init/corda.hpp"    // CorDA: from weight and inputs
+#include "branchlora/adapter/policy/init/eva.hpp"      // EVA: a start from inputs
+#include "branchlora/adapter/policy/init/lora_ga.hpp"  // LoRA-GA: from the gradient
+#include "branchlora/adapter/policy/init/pissa.hpp"    // PiSSA: from the weight
 #include "branchlora/adapter/policy/start.hpp"         // what a start is given, and gives
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
 #include "branchlora/adapter/start_pair.hpp"           // what a start takes off the weight
@@ -143,6 +146,7 @@
 #include "branchlora/continual/run.hpp"                 // the continual run, on one screen
 #include "branchlora/continual/run_config.hpp"          // its hyper-parameters
 #include "branchlora/continual/run_result.hpp"          // what one method scored with one seed
+#include "branchlora/continual/start_adapters.hpp"      // starts that see samples of a task
 #include "branchlora/continual/strategy.hpp"            // policies of the loop, for any adapter
 #include "branchlora/continual/strategy/ewc.hpp"        // keeps weights that mattered (EWC)
 #include "branchlora/continual/strategy/lwf.hpp"        // keeps answers by distillation (LwF)

@@ -4,6 +4,9 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/adapter/policy/init/corda.hpp"
+#include "branchlora/adapter/policy/init/eva.hpp"
+#include "branchlora/adapter/policy/init/lora_ga.hpp"
 #include "branchlora/adapter/policy/init/pissa.hpp"
 #include "branchlora/adapter/variant/adamole.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
@@ -76,6 +79,11 @@ using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
 using AdaMole4 = AdaMole<3, 4>;
 using LoraPissa = Lora4::with<init::Pissa>;
 using BankPissa = Bank6::with<init::Pissa>;
+using LoraEva = Lora4::with<init::Eva>;
+using BankEva = Bank6::with<init::Eva>;
+using LoraCorda = Lora4::with<init::Corda>;
+using LoraGradient = Lora<3>::with<init::LoraGa<>>;
+using BankGradient = Bank6::with<init::LoraGa<>>;
 // Of sequences, with a router a task, and a threshold that may be above all branches.
 using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToken>>,
                                     gating::Threshold<190>, router_start::Copied>;
@@ -87,7 +95,7 @@ using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToke
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
       Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks, Bank6,     \
-      BankShared, LoraPissa, BankPissa
+      BankShared, LoraPissa, BankPissa, LoraEva, BankEva, LoraCorda, LoraGradient, BankGradient
 
 }  // namespace branchlora::test
 
@@ -139,3 +147,8 @@ TYPE_TO_STRING(branchlora::test::Bank6);
 TYPE_TO_STRING(branchlora::test::BankShared);
 TYPE_TO_STRING(branchlora::test::LoraPissa);
 TYPE_TO_STRING(branchlora::test::BankPissa);
+TYPE_TO_STRING(branchlora::test::LoraEva);
+TYPE_TO_STRING(branchlora::test::BankEva);
+TYPE_TO_STRING(branchlora::test::LoraCorda);
+TYPE_TO_STRING(branchlora::test::LoraGradient);
+TYPE_TO_STRING(branchlora::test::BankGradient);
