@@ -234,6 +234,31 @@ TEST_CASE("a start that nothing was summed up for is refused") {
                        Error);
 }
 
+namespace {
+
+// Gives a B that nothing takes off.
+struct Unbalanced {
+  using Category = category::Init;
+  static constexpr init::Needs needs{.weight = true};
+  static constexpr bool residual = false;
+  static constexpr std::string_view name() { return "Unbalanced"; }
+  static init::Factors start(const init::Given& given) { return init::Pissa::start(given); }
+};
+
+}  // namespace
+
+TEST_CASE("a start that would change the function is refused") {
+  Double backend(1);
+  ParameterSet<Double> parameters(backend);
+  AdaptedLinear<Double> linear(parameters, "layer", 10, 7);
+  linear.base().initialize(Random(3));
+  linear.attach(method_of<Double, Lora4::with<Unbalanced>>(), {}, Random(4));
+  linear.adapter()->begin_task(0);
+  CHECK_THROWS_WITH_AS(linear.start(),
+                       "layer: Unbalanced gives a B, but takes nothing off the frozen weight",
+                       Error);
+}
+
 TEST_CASE("a rank that a weight does not have is refused") {
   init::Given given;
   given.layer = "block.3.q";

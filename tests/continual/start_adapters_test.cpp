@@ -138,12 +138,17 @@ TEST_CASE("how many samples a start sees is said where it sees any") {
   const auto record = [&]<class V>(std::type_identity<V>) {
     return continual::run_stream(stream.backend, stream.base, stream.first(1), method_of<B, V>(),
                                  "Tiny", options)
-        .front()
-        .config.json();
+        .front();
   };
-  CHECK(record(std::type_identity<Gradient>{}).at("start_samples") == 256);
-  CHECK_FALSE(record(std::type_identity<Pissa>{}).contains("start_samples"));
-  CHECK_FALSE(record(std::type_identity<Lora<2>>{}).contains("start_samples"));
+  const RunResult gradient = record(std::type_identity<Gradient>{});
+  const RunResult pissa = record(std::type_identity<Pissa>{});
+  const RunResult lora = record(std::type_identity<Lora<2>>{});
+  CHECK(gradient.config.json().at("start_samples") == 256);
+  CHECK_FALSE(pissa.config.json().contains("start_samples"));
+  CHECK_FALSE(lora.config.json().contains("start_samples"));
+  // What is taken off the weight does not train.
+  CHECK(gradient.trainable == lora.trainable);
+  CHECK(pissa.trainable == lora.trainable);
   // It tells runs apart.
   CHECK_FALSE(options.to_json().contains("start_samples"));
   options.start_samples = 12;

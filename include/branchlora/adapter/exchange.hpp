@@ -1,6 +1,7 @@
 /// @file
 /// Between the adapters of a model and those that PEFT keeps: what PEFT can hold goes out, and one
-/// or several of its adapters come in as branches.
+/// or several of its adapters come in as branches. Both directions are in one file: what one writes
+/// the other reads.
 #pragma once
 
 #include <fmt/format.h>

@@ -1,5 +1,6 @@
 /// @file
-/// What an adapter computes: the equation of both passes, step by step.
+/// What an adapter computes: the equation of both passes, step by step. Longer than other headers,
+/// since the steps of one pass are read beside those of the other.
 #pragma once
 
 #include <concepts>

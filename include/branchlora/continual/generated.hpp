@@ -112,6 +112,10 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
                                      const Listener& listener = {},
                                      const GeneratorOptions& options = {}) {
   expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
+  expect(!method.needs.any(),
+         "{}: a generator makes A and B alone: expected a start from their shape, found one that "
+         "sees more",
+         name);
   o.projector_rate = 0;
   method.selects = true;
   method.make_selector = [] { return std::make_unique<NearestKeySelector>(); };
@@ -141,7 +145,6 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
     parameters = &learner.model.parameters();
     learner.model.for_each_adapter([](auto& adapter) { adapter.begin_task(0); });
     done.stage_seconds.push_back(seconds_of([&] {
-      start_adapters(learner.model, learner.tape, tasks[t].train, o);
       train(learner, tasks[t].train, tasks[t].info.name, o.steps, learner.random.fork(t));
     }));
     adapters.vectors.push_back(generator::task_vector<B>(

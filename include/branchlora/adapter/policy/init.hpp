@@ -28,6 +28,11 @@ struct Init {
       static_assert(needs || !say,
                     "A policy of category::Init lacks `static constexpr init::Needs needs`: what a "
                     "start asks for.");
+      if constexpr (needs) {
+        static_assert(P::needs.any() || !say,
+                      "A policy of category::Init that needs nothing has a `draw`, not a `start`.");
+        if (!P::needs.any()) return false;
+      }
       constexpr bool start = requires(const init::Given& given) {
         { P::start(given) } -> std::same_as<init::Factors>;
       };
