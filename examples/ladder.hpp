@@ -1,4 +1,4 @@
-/// The rows of the ablation: from plain LoRA to BranchLoRA, one policy a rung, and the bank. To try
+/// The rows of the ablation: from plain LoRA to BranchLoRA, one policy a rung, and banks. To try
 /// a variant of your own, add a line; `ablation` trains it and `evaluate` knows its checkpoints.
 #pragma once
 
@@ -6,6 +6,7 @@
 #include "branchlora/adapter/variant/lora.hpp"
 #include "branchlora/adapter/variant/lora_bank.hpp"
 #include "branchlora/adapter/variant/moe_lora.hpp"
+#include "branchlora/adapter/variant/warm_bank.hpp"
 #include "rows.hpp"
 
 namespace ladder {
@@ -19,6 +20,7 @@ using Sparse = SharedTrunk::with<TopK<2>>;
 using Freezing = Sparse::with<freezing::MostActive<2>>;
 using Branch = BranchLora<4, 8, 2>::with<study::Selectors>;
 using Bank = LoraBank<4, 8>::with<study::Selectors>;
+using Warm = WarmBank<4, 8>::with<study::Selectors>;
 
 inline std::vector<study::Row> rows() {
   return {
@@ -31,6 +33,7 @@ inline std::vector<study::Row> rows() {
       study::stream<Freezing>("+ freezing"),
       study::stream<Branch>("BranchLoRA"),
       study::stream<Bank>("LoRA bank"),
+      study::stream<Warm>("+ warm start"),
       study::joint<Lora<32>>("Joint LoRA"),
   };
 }

@@ -21,6 +21,7 @@
 #include "branchlora/core/random.hpp"         // counter-based random numbers
 #include "branchlora/core/row_work.hpp"       // work interleaved with a product
 #include "branchlora/core/sequences.hpp"      // batches without padding
+#include "branchlora/core/svd.hpp"            // singular values on the host
 #include "branchlora/core/to_host.hpp"        // a matrix out of backend memory
 #include "branchlora/core/version.hpp"        // the library's version
 
@@ -84,7 +85,14 @@
 #include "branchlora/adapter/on_attention.hpp"         // a method on the linears of attention alone
 #include "branchlora/adapter/plain_adapter.hpp"        // the base of layers without branches
 #include "branchlora/adapter/plain_variant.hpp"        // the base of their types
+#include "branchlora/adapter/policy/init/corda.hpp"    // CorDA: from weight and inputs
+#include "branchlora/adapter/policy/init/eva.hpp"      // EVA: a start from inputs
+#include "branchlora/adapter/policy/init/lora_ga.hpp"  // LoRA-GA: from the gradient
+#include "branchlora/adapter/policy/init/pissa.hpp"    // PiSSA: from the weight
+#include "branchlora/adapter/policy/start.hpp"         // what a start is given, and gives
 #include "branchlora/adapter/policy_table.hpp"         // policies as text, and what differs
+#include "branchlora/adapter/start_pair.hpp"           // what a start takes off the weight
+#include "branchlora/adapter/start_sums.hpp"           // what it sees of a layer
 #include "branchlora/adapter/variant/adamole.hpp"      // AdaMoLE: above a learned threshold
 #include "branchlora/adapter/variant/branch_lora.hpp"  // BranchLoRA
 #include "branchlora/adapter/variant/conditional_mix_lora.hpp"  // Conditional MixLoRA
@@ -106,6 +114,7 @@
 #include "branchlora/adapter/variant/rs_lora.hpp"        // rank-stabilised LoRA
 #include "branchlora/adapter/variant/smora.hpp"          // SMoRA: every rank is an expert
 #include "branchlora/adapter/variant/task_moe_lora.hpp"  // MOELoRA whose gate knows the task alone
+#include "branchlora/adapter/variant/warm_bank.hpp"  // a bank whose branches start at the nearest task's
 
 // Floor 4, the multimodal model.
 #include "branchlora/model/adapter_file.hpp"            // adapters of every variant on disk
@@ -142,6 +151,7 @@
 #include "branchlora/continual/run_config.hpp"          // its hyper-parameters
 #include "branchlora/continual/run_result.hpp"          // what one method scored with one seed
 #include "branchlora/continual/selection.hpp"           // what selectors learn and find in it
+#include "branchlora/continual/start_adapters.hpp"      // starts that see samples of a task
 #include "branchlora/continual/strategy.hpp"            // policies of the loop, for any adapter
 #include "branchlora/continual/strategy/ewc.hpp"        // keeps weights that mattered (EWC)
 #include "branchlora/continual/strategy/learn_first.hpp"     // learns the first tasks alone

@@ -2,6 +2,7 @@
 
 #include "branchlora/adapter/on_attention.hpp"
 #include "branchlora/adapter/variant/lora_bank.hpp"
+#include "branchlora/adapter/variant/warm_bank.hpp"
 #include "branchlora/continual/strategy/learn_first.hpp"
 #include "branchlora/continual/strategy/replay.hpp"
 #include "branchlora/continual/strategy/weight_average.hpp"
@@ -11,6 +12,8 @@ namespace {
 
 template <int R>
 using Bank8 = LoraBank<R, 8>;
+template <int R>
+using WarmBank8 = WarmBank<R, 8>;
 template <int R>
 using SharedBank8 = LoraBank<R, 8, trunk::Shared>;
 template <int R>
@@ -23,6 +26,7 @@ std::vector<Entry> simple() {
   const Entry lora = entry<Lora, 32>("LoRA");
   return {
       entry<Bank8, 4>("LoRA bank"),
+      entry<WarmBank8, 4>("LoRA bank, warm start"),
       entry<SharedBank8, 4>("LoRA bank, shared trunk"),
       entry<AttentionLora, 32, 128>("LoRA, attention only"),
       lora.with("LoRA, first task only", LearnFirst{.tasks = 1}),

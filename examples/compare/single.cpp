@@ -1,5 +1,7 @@
 #include "entries.hpp"
 
+#include "branchlora/adapter/policy/init/eva.hpp"
+#include "branchlora/adapter/policy/init/pissa.hpp"
 #include "branchlora/adapter/variant/dora.hpp"
 #include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/adapter/variant/o_lora.hpp"
@@ -14,6 +16,11 @@ namespace {
 template <int R>
 using OLora8 = OLora<R, 8>;
 
+template <int R>
+using Pissa = Lora<R>::template with<init::Pissa>;
+template <int R>
+using Eva = Lora<R>::template with<init::Eva>;
+
 }  // namespace
 
 std::vector<Entry> single() {
@@ -21,6 +28,8 @@ std::vector<Entry> single() {
   return {
       lora,
       entry<RsLora, 32>("rsLoRA").with_alpha(64),  // LoRA's: nothing else tells them apart
+      entry<Pissa, 32>("PiSSA"),
+      entry<Eva, 32>("EVA"),
       lora.with("EWC", continual::strategy::Ewc{}),
       lora.with("LwF", continual::strategy::Lwf{}),
       entry<Dora, 32>("DoRA"),

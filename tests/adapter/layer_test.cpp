@@ -64,8 +64,8 @@ std::vector<Dense> step(int threads) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("any number of threads gives the same bits", V, Lora4, Moe, Hydra, Branch,
-                   MoeSparse, HydraMeanToken, MoeBalanced) {
+TEST_CASE_TEMPLATE("any number of threads gives the same bits", V, Lora4, LoraPissa, BankPissa, Moe,
+                   Hydra, Branch, MoeSparse, HydraMeanToken, MoeBalanced) {
   const auto one = step<V, float>(1);
   CHECK(one.size() >= 4);
   CHECK(step<V, float>(2) == one);
@@ -73,7 +73,8 @@ TEST_CASE_TEMPLATE("any number of threads gives the same bits", V, Lora4, Moe, H
 }
 
 TEST_CASE_TEMPLATE("a plan done step by step gives the bits that it gives beside a packed product",
-                   V, Lora4, Moe, Hydra, Branch, MoeSparse, HydraMeanToken, MoeBalanced) {
+                   V, Lora4, LoraPissa, BankPissa, Moe, Hydra, Branch, MoeSparse, HydraMeanToken,
+                   MoeBalanced) {
   check_schedules<V, float>();
 }
 

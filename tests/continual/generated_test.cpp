@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "branchlora/adapter/method.hpp"
+#include "branchlora/adapter/policy/init/pissa.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/icm_lora.hpp"
 #include "branchlora/continual/joint.hpp"
@@ -99,4 +100,14 @@ TEST_CASE("adapters with routers of tasks are not generated") {
                                                Stream::options());
                  }),
                  "ICM", "one router");
+}
+
+TEST_CASE("adapters that stand beside a residual weight are not generated") {
+  Stream stream;
+  check_mentions(error_of([&] {
+                   continual::run_generated<B>(stream.backend, stream.base, stream.tasks,
+                                               method_of<B, IcmLora<2>::with<init::Pissa>>(), "ICM",
+                                               Stream::options());
+                 }),
+                 "ICM", "a start from their shape");
 }

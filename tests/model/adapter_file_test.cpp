@@ -55,7 +55,7 @@ std::filesystem::path branch_file(const TemporaryFolder& folder) {
 }  // namespace
 
 TEST_CASE_TEMPLATE("adapters come back whole, and nothing else does", V, Lora4, Moe, Hydra, Branch,
-                   BranchFrozenOnly, BranchGrow) {
+                   BranchFrozenOnly, BranchGrow, LoraPissa, BankPissa) {
   const TemporaryFolder folder;
   const auto path = folder.path() / "adapters";
   Adapted<V> first(1);

@@ -30,6 +30,7 @@ struct Form {
   bool shared, transformed, per_task_router, per_sequence, labelled, supervised, biased;
   bool balanced, localised, contrastive;
   bool own_branches;  ///< Whether each task trains a branch of its own.
+  bool residual;      ///< Whether a start is taken off the frozen weight.
   Index trunk_tasks = std::numeric_limits<Index>::max();  ///< In how many tasks A trains.
   Index branches;                                         ///< At the start.
   Index gate_rows;                                        ///< Rows of a router's weight.
@@ -87,8 +88,8 @@ Form form_of() {
           .contrastive = requires {requires Router::contrastive;
 }
 , .own_branches = requires { V::Freezing::own_branch; }
-, .trunk_tasks = trunk_tasks<V>(), .branches = V::branches, .gate_rows = V::gate_rows,
-  .stages = V::Supervision::stages, .parameters = V::parameters(10, 7),
+, .residual = V::residual, .trunk_tasks = trunk_tasks<V>(), .branches = V::branches,
+  .gate_rows = V::gate_rows, .stages = V::Supervision::stages, .parameters = V::parameters(10, 7),
   .scale = [](const Hyper& hyper) { return V::scale(hyper); },
   .tokens =
       [](Index length) {
@@ -159,7 +160,17 @@ class AnyBench {
     }
   }
 
-  void begin_task(Index task) { adapter().begin_task(task); }
+  /// Begins a task, and starts what waits for it from a batch of x.
+  void begin_task(Index task) {
+    adapter().begin_task(task);
+    if (!adapter().needs().any()) return;
+    linear.prepare_start();
+    Tape<B> tape(backend);
+    const auto y = forward(tape);
+    tape.backward(weighted_sum(tape, y, random_dense(y.rows(), y.cols(), 70)));
+    parameters.clear_gradients();
+    linear.start();
+  }
 
   void begin_stage(Index stage_) {
     stage = stage_;
@@ -189,7 +200,9 @@ class AnyBench {
     }
     randomise();
     for (auto& p : parameters) {
-      if (is_adapter(p.name)) parameters.set_trainable(p, true);
+      // Nothing trains what a start took off, nor is there a gradient.
+      const bool taken_off = p.name.starts_with("layer.lora_start");
+      if (is_adapter(p.name) && !taken_off) parameters.set_trainable(p, true);
     }
   }
 
@@ -299,9 +312,21 @@ class AnyBench {
           for (Index c = 0; c < d_in; ++c) u += a(q, c) * xs(t, c);
           for (Index o = 0; o < y.cols; ++o) y(t, o) += form.scale(hyper) * g * b(q, o) * u;
         }
+        if (form.residual) take_off_start(y, xs, t, i);
       }
     }
     return y;
+  }
+
+  /// y -= s B0_i A0_i x of a token.
+  void take_off_start(Dense& y, const Dense& xs, Index t, Index i) {
+    const Dense a = branch("lora_start_A", i);
+    const Dense b = branch("lora_start_B", i);
+    for (Index q = 0; q < form.rank; ++q) {
+      double u = 0;
+      for (Index c = 0; c < d_in; ++c) u += a(q, c) * xs(t, c);
+      for (Index o = 0; o < y.cols; ++o) y(t, o) -= form.scale(hyper) * b(q, o) * u;
+    }
   }
 
   Index sequence_of(Index token) const {

@@ -4,6 +4,10 @@
 
 #include <doctest/doctest.h>
 
+#include "branchlora/adapter/policy/init/corda.hpp"
+#include "branchlora/adapter/policy/init/eva.hpp"
+#include "branchlora/adapter/policy/init/lora_ga.hpp"
+#include "branchlora/adapter/policy/init/pissa.hpp"
 #include "branchlora/adapter/variant/adamole.hpp"
 #include "branchlora/adapter/variant/branch_lora.hpp"
 #include "branchlora/adapter/variant/hydra_lora.hpp"
@@ -76,6 +80,13 @@ using BankSoftSparse = Bank6::with<TopK<2>, selector::SoftmaxKeys<Reads::text, 2
 using MoeTopP = Moe::with<gating::TopP<60>, balance::Switch>;
 using BranchTopP = Branch::with<TopK<4>, gating::TopP<50>>;
 using AdaMole4 = AdaMole<3, 4>;
+using LoraPissa = Lora4::with<init::Pissa>;
+using BankPissa = Bank6::with<init::Pissa>;
+using LoraEva = Lora4::with<init::Eva>;
+using BankEva = Bank6::with<init::Eva>;
+using LoraCorda = Lora4::with<init::Corda>;
+using LoraGradient = Lora<3>::with<init::LoraGa<>>;
+using BankGradient = Bank6::with<init::LoraGa<>>;
 // Of sequences, with a router a task, and a threshold that may be above all branches.
 using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToken>>,
                                     gating::Threshold<190>, router_start::Copied>;
@@ -87,7 +98,8 @@ using AdaMoleTasks = AdaMole4::with<router::PerTask<router::Linear<per::MeanToke
       BranchTunable, BranchFrozenReach, BranchCopied, Mtl, MtlSparse, TaskMoe, TaskMoeEach, More5, \
       MoreReleased5, MoLora4, LoraMoe5, LoraMoeSparse, SMora6, SMoraSoftmax6, Meteo, MeteoDense,   \
       Moa6, MoaLinear, MoeMean, HydraMean, MoeTopP, BranchTopP, AdaMole4, AdaMoleTasks, Bank6,     \
-      BankShared, BankFrozenTrunk, BankSoft, BankSoftSparse
+      BankShared, BankFrozenTrunk, BankSoft, BankSoftSparse, LoraPissa, BankEva, LoraCorda,        \
+      BankGradient
 
 }  // namespace branchlora::test
 
@@ -140,3 +152,10 @@ TYPE_TO_STRING(branchlora::test::BankShared);
 TYPE_TO_STRING(branchlora::test::BankFrozenTrunk);
 TYPE_TO_STRING(branchlora::test::BankSoft);
 TYPE_TO_STRING(branchlora::test::BankSoftSparse);
+TYPE_TO_STRING(branchlora::test::LoraPissa);
+TYPE_TO_STRING(branchlora::test::BankPissa);
+TYPE_TO_STRING(branchlora::test::LoraEva);
+TYPE_TO_STRING(branchlora::test::BankEva);
+TYPE_TO_STRING(branchlora::test::LoraCorda);
+TYPE_TO_STRING(branchlora::test::LoraGradient);
+TYPE_TO_STRING(branchlora::test::BankGradient);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "branchlora/adapter/any_adapter.hpp"
+#include "branchlora/adapter/start_sums.hpp"
 #include "branchlora/nn/linear.hpp"
 
 namespace branchlora {
@@ -33,8 +34,41 @@ class AdaptedLinear {
 
   Var<T> operator()(Tape<B>& tape, Var<T> x, const RoutingContext& context) {
     if (!adapter_) return base_(tape, x);
-    if (const auto* frozen = base_.frozen()) return adapter_->with_base(tape, x, *frozen, context);
-    return (*adapter_)(tape, x, base_(tape, x), context);
+    const auto* frozen = base_.frozen();
+    const Var<T> y = frozen != nullptr ? adapter_->with_base(tape, x, *frozen, context)
+                                       : (*adapter_)(tape, x, base_(tape, x), context);
+    return sums_ ? (*sums_)(tape, x, y) : y;
+  }
+
+  /// Sums up, until `start`, what passes through the layer, if its adapter waits for a start that
+  /// asks for it.
+  void prepare_start() {
+    if (!adapter_ || !adapter_->needs().any()) return;
+    sums_ = std::make_unique<StartSums<B>>(parameters_->backend(), adapter_->needs(), base_.in(),
+                                           base_.out());
+  }
+
+  /// Starts the branches of the adapter that wait for it, with what was summed up. Throws `Error`
+  /// if something that they ask for is not there.
+  void start() {
+    if (!adapter_) return;
+    const init::Needs needs = adapter_->needs();
+    if (!needs.any()) return;
+    init::Given given;
+    given.layer = name_;
+    if (needs.weight) {
+      expect_present(base_.weight());
+      given.weight = to_host_matrix<B>(parameters_->backend(), base_.weight().value);
+    }
+    if (needs.inputs || needs.gradient) {
+      expect(sums_ != nullptr,
+             "{}: its adapter starts from what passes through it: call "
+             "`prepare_start` before a batch of the task",
+             name_);
+      sums_->give(given);
+    }
+    sums_.reset();
+    adapter_->start(std::move(given));
   }
 
   const std::string& name() const { return name_; }
@@ -47,6 +81,7 @@ class AdaptedLinear {
   std::string name_;
   nn::Linear<B> base_;
   std::unique_ptr<AnyAdapter<B>> adapter_;
+  std::unique_ptr<StartSums<B>> sums_;  ///< Between `prepare_start` and `start`.
 };
 
 }  // namespace branchlora

@@ -96,6 +96,10 @@ struct Adapter {
   static constexpr bool per_task_router = Router::per_task;
   /// Whether the tasks of training samples enter a loss or a choice of theirs.
   static constexpr bool labelled = Supervision::enabled || WeightBalance<Balance>;
+  /// What the start of a branch asks for beside a shape.
+  static constexpr init::Needs needs = init::needs_of<Init>();
+  /// Whether a start is taken off the frozen weight.
+  static constexpr bool residual = init::has_residual<Init>();
   /// Rows of all A's, of `d_in` columns each.
   static constexpr int a_rows = Trunk::rows(rank, capacity);
   /// Columns of all B's, of `d_out` rows each (rows as they are stored, transposed).
@@ -132,6 +136,8 @@ struct Adapter {
       BranchStart::at == StartAt::fresh || std::same_as<Freezing, freezing::OwnBranch>,
       "A branch starts at another one's values with freezing::OwnBranch only: elsewhere no "
       "branch is a task's.");
+  static_assert(BranchStart::at == StartAt::fresh || !needs.any(),
+                "A branch starts at another one's values or at what its init sees, not at both.");
   static_assert(BranchStart::at != StartAt::nearest || Selector::finds,
                 "branch_start::Nearest needs a selector that finds tasks: it says which is near.");
   static_assert(per_task_router || !RouterStart::copies,
@@ -172,6 +178,9 @@ struct Adapter {
       "The gating needs TopK equal to Branches: it finds by itself how many have weight.");
   static_assert(!std::same_as<Granularity, per::Task> || gate_rows == Router::rows(capacity),
                 "A gating of more scores than branches needs a router that reads its input.");
+  static_assert(!needs.any() || capacity == 1 || (own_branch_gates && !Trunk::shared),
+                "A start from more than a shape needs one branch, or trunk::Separate and "
+                "router::OwnBranch: a branch starts with its task.");
 
   /// The factor s.
   static constexpr double scale(const Hyper& hyper) {

@@ -13,6 +13,7 @@
 #include "branchlora/adapter/hyper.hpp"
 #include "branchlora/adapter/policy/branch_set.hpp"
 #include "branchlora/adapter/policy/branch_start.hpp"
+#include "branchlora/adapter/policy/start.hpp"
 #include "branchlora/adapter/routing_context.hpp"
 #include "branchlora/autograd/op/frozen_linear.hpp"
 #include "branchlora/selector/task_selector.hpp"
@@ -43,6 +44,10 @@ class AnyAdapter {
   virtual void begin_task(Index task) = 0;
   /// Gives the branch of the task that has just begun the values of that of task `earlier`.
   virtual void start_branch_at(Index /*earlier*/) {}
+  /// What the branches ask for that have begun and wait for their start; nothing if none does.
+  virtual init::Needs needs() const { return {}; }
+  /// Starts these branches, with that.
+  virtual void start(init::Given /*given*/) {}
   /// Starts stage `stage` (0, 1, ...) of the task that was begun, where a method has stages.
   virtual void begin_stage(Index /*stage*/) {}
   /// Takes from the adapter of a block's first linear what its variant decides once a block. Called
@@ -113,6 +118,7 @@ struct Method {
   bool has_bank = false;                  ///< Each task trains a branch of its own.
   StartAt branch_start = StartAt::fresh;  ///< How that branch starts.
   bool reads_weight = false;  ///< Its adapters read the linear's weight, not its shape alone.
+  init::Needs needs{};        ///< What the start of its branches asks for.
 
   /// Whether a selector reads the decoder's hidden state, which is to be prepared then.
   bool reads_hidden() const { return std::ranges::any_of(selectors, &SelectorMaker::reads_hidden); }

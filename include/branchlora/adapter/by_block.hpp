@@ -64,6 +64,8 @@ struct ByBlock {
   using Selector = typename First::Selector;
   using Supervision = typename First::Supervision;
   using Freezing = typename First::Freezing;
+  /// What the starts of any block ask for.
+  static constexpr init::Needs needs = (Vs::needs | ...);
   /// The most rows that a router has; 0 without any.
   static constexpr int gate_rows = std::max({Vs::gate_rows...});
 

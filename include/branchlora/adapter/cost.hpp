@@ -131,10 +131,10 @@ constexpr Parameters parameters(std::int64_t d_in, std::int64_t d_out) {
 ///
 /// Counted are the matrix products: down (rows of the chosen branches only), a task's matrix in the
 /// trunk, the router (over tokens, or over sequences where it is that coarse), up (chosen branches
-/// only); backward, each of them once for its weight and once for its input. The frozen linear goes
-/// backward to its input alone. Not counted is what is no product: the mix, softmax and top-k, the
-/// mean over tokens, dropout, a loss of the router's own, the optimizer. No branch is taken to be
-/// frozen: a frozen one saves its share of the gradient of B.
+/// only); backward, each of them once for its weight and once for its input. The frozen linear, and
+/// what a start takes off it, go backward to their input alone. Not counted is what is no product:
+/// the mix, softmax and top-k, the mean over tokens, dropout, a loss of the router's own, the
+/// optimizer. No branch is taken to be frozen: a frozen one saves its share of the gradient of B.
 template <Costed V>
 constexpr Flops flops(std::int64_t d_in, std::int64_t d_out, std::int64_t tokens,
                       std::int64_t sequences = 1) {
@@ -151,7 +151,10 @@ constexpr Flops flops(std::int64_t d_in, std::int64_t d_out, std::int64_t tokens
   const std::int64_t up = 2 * tokens * d_out * V::rank * V::top_k;
   const std::int64_t forward = down + route + up;
   const std::int64_t frozen = 2 * tokens * d_in * d_out;
-  return {{forward, 2 * forward}, {frozen, frozen}};
+  // The constant factors of a start go backward to their input alone.
+  std::int64_t start = 0;
+  if constexpr (requires { V::residual; }) start = V::residual ? down + up : 0;
+  return {{forward + start, 2 * forward + start}, {frozen, frozen}};
 }
 
 /// Bytes that training a float parameter with AdamW takes: the master copy, its gradient and two

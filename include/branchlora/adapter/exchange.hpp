@@ -1,6 +1,7 @@
 /// @file
 /// Between the adapters of a model and those that PEFT keeps: what PEFT can hold goes out, and one
-/// or several of its adapters come in as branches.
+/// or several of its adapters come in as branches. Both directions are in one file: what one writes
+/// the other reads.
 #pragma once
 
 #include <fmt/format.h>
@@ -69,15 +70,40 @@ void to_backend(ParameterSet<B>& parameters, Parameter<typename B::Scalar>& p,
   parameters.backend().upload(p.value.data, host.data(), host.size() * sizeof(host[0]));
 }
 
+/// Appends A of `rows` x d_in below the A's of a layer of PEFT, and puts factor * B beside its B's,
+/// in the columns from `column` on.
+template <Backend B>
+void append_pair(ParameterSet<B>& parameters, const Parameter<typename B::Scalar>& a,
+                 const Parameter<typename B::Scalar>& b, double factor, Index column, bool with_a,
+                 io::PeftLayer& out) {
+  out.in = a.value.cols;
+  out.out = b.value.cols;
+  out.b.resize(static_cast<std::size_t>(out.out * out.rank));
+  if (with_a) {
+    for (const auto x : to_host(parameters.backend(), a.value)) {
+      out.a.push_back(static_cast<float>(x));
+    }
+  }
+  const auto up = to_host(parameters.backend(), b.value);  // rank x out
+  for (Index r = 0; r < b.value.rows; ++r) {
+    for (Index o = 0; o < out.out; ++o) {
+      out.b[static_cast<std::size_t>(o * out.rank + column + r)] += static_cast<float>(
+          factor * static_cast<double>(up[static_cast<std::size_t>(r * out.out + o)]));
+    }
+  }
+}
+
 /// The adapter of one linear of `V` as a layer of PEFT: [A_i] and [g_i B_i] over the branches with
-/// g_i other than 0 or, with a shared A, A and the sum of g_i B_i.
+/// g_i other than 0 or, with a shared A, A and the sum of g_i B_i. Where a start was taken off the
+/// frozen weight, [A_i, A0_i] and [B_i, -B0_i]: of twice the rank, beside the weight as it came.
 template <class V, Backend B>
 io::PeftLayer exported_layer(ParameterSet<B>& parameters, const std::string& layer,
                              std::span<const double> gates) {
   io::PeftLayer out;
   const auto branches =
       static_cast<Index>(std::ranges::count_if(gates, [](double g) { return g != 0; }));
-  out.rank = V::rank * (V::Trunk::shared ? 1 : branches);
+  constexpr bool residual = requires { requires V::residual; };
+  out.rank = V::rank * (V::Trunk::shared ? 1 : branches) * (residual ? 2 : 1);
   Index block = 0;  // where the branch's columns of B begin
   for (Index i = 0; i < std::ssize(gates); ++i) {
     const double gate = gates[static_cast<std::size_t>(i)];
@@ -86,22 +112,14 @@ io::PeftLayer exported_layer(ParameterSet<B>& parameters, const std::string& lay
     const auto& b = named(parameters, factor_name<V>(layer, ".lora_B", i));
     expect_shape(a.value, V::rank, a.value.cols, a.name.c_str());
     expect_shape(b.value, V::rank, b.value.cols, b.name.c_str());
-    out.in = a.value.cols;
-    out.out = b.value.cols;
-    out.b.resize(static_cast<std::size_t>(out.out * out.rank));
-    if (!V::Trunk::shared || out.a.empty()) {
-      for (const auto x : to_host(parameters.backend(), a.value)) {
-        out.a.push_back(static_cast<float>(x));
-      }
-    }
-    const auto up = to_host(parameters.backend(), b.value);  // rank x out
-    for (Index r = 0; r < V::rank; ++r) {
-      for (Index o = 0; o < out.out; ++o) {
-        out.b[static_cast<std::size_t>(o * out.rank + block + r)] += static_cast<float>(
-            gate * static_cast<double>(up[static_cast<std::size_t>(r * out.out + o)]));
-      }
-    }
+    append_pair(parameters, a, b, gate, block, !V::Trunk::shared || out.a.empty(), out);
     if (!V::Trunk::shared) block += V::rank;
+    if constexpr (residual) {
+      append_pair(parameters, named(parameters, factor_name<V>(layer, ".lora_start_A", i)),
+                  named(parameters, factor_name<V>(layer, ".lora_start_B", i)), -gate, block, true,
+                  out);
+      block += V::rank;
+    }
   }
   return out;
 }
@@ -173,6 +191,10 @@ void import_peft(std::span<const io::PeftAdapter> bank, ParameterSet<B>& paramet
                  const Hyper& hyper, Names module_of = {}, Absent absent = Absent::refuse) {
   static_assert(!V::Trunk::shared || V::capacity == 1,
                 "A bank of PEFT adapters needs trunk::Separate: each of them has an A of its own.");
+  static_assert(
+      !requires { requires V::residual; },
+      "A PEFT adapter stands beside the weight as it came: import it into a variant whose start "
+      "takes nothing off.");
   using T = typename B::Scalar;
   expect(std::ssize(bank) == V::branches, "{}: expected {} PEFT adapters, found {}", V::describe(),
          V::branches, bank.size());

@@ -18,6 +18,7 @@
 #include "branchlora/adapter/input_dropout.hpp"
 #include "branchlora/adapter/layer_pass.hpp"
 #include "branchlora/adapter/merge_layer.hpp"
+#include "branchlora/adapter/start_layer.hpp"
 
 namespace branchlora {
 
@@ -35,6 +36,8 @@ class AdapterLayer final : public AnyAdapter<B> {
   static constexpr bool trunk_freezes = requires { V::Trunk::trained_tasks; };
   /// Whether the task alone decides the gates, so that for one task the adapter is a weight.
   static constexpr bool of_task = std::same_as<typename V::Granularity, per::Task>;
+  /// Whether branches start from more than a shape.
+  static constexpr bool starts = V::needs.any();
 
   /// Adds the adapter's parameters under `name`, initialised from `random` (B is zero) and
   /// trainable. Per-task routers come with `begin_task`.
@@ -70,8 +73,27 @@ class AdapterLayer final : public AnyAdapter<B> {
     begun_ = task + 1;
     engine_.gate.begin_task(task, branches_.reachable());
     if constexpr (transformed) engine_.transform.begin_task();
+    if constexpr (starts) {
+      if (BranchStates<V>::own_branches || task == 0) {
+        waiting_ |= BranchSet{1} << (BranchStates<V>::own_branches ? task : 0);
+      }
+    }
     train();
     begin_stage(0);
+  }
+
+  /// What the branches of the tasks that have begun wait for.
+  init::Needs needs() const override { return waiting_ != 0 ? V::needs : init::Needs{}; }
+
+  /// Starts each branch that waits, all alike.
+  void start(init::Given given) override {
+    if constexpr (starts) {
+      given.layer = name_;
+      given.rank = V::rank;
+      given.scale = V::scale(hyper_);
+      start_layer(engine_, V::Init::start(given), waiting_);
+      waiting_ = 0;
+    }
   }
 
   void follow([[maybe_unused]] AnyAdapter<B>& first) override {
@@ -192,6 +214,7 @@ class AdapterLayer final : public AnyAdapter<B> {
     }
     train();
     engine_.gate.restore(s);
+    waiting_ = 0;
     if constexpr (transformed) engine_.transform.restore(engine_.gate.routers());
     begin_stage(0);
   }
@@ -221,6 +244,11 @@ class AdapterLayer final : public AnyAdapter<B> {
     if constexpr (BranchStates<V>::own_branches) {
       expect(branches_.active() != 0, "{}: no task has begun: begin_task must come first", name_);
     }
+    if constexpr (starts) {
+      expect(waiting_ == 0 || !context.supervise,
+             "{}: a task trains before its branch has started as {} says: call `start` first",
+             name_, V::Init::name());
+    }
     const auto [out, gates] = engine_.forward(tape, x, y, base, context);
     if (routed && context.observe) branches_.observe(tape.backend(), gates);
     return out;
@@ -231,6 +259,7 @@ class AdapterLayer final : public AnyAdapter<B> {
   BranchStates<V> branches_;
   Index begun_ = 0;  ///< How many tasks have begun.
   Stage stage_ = V::Supervision::stages.front();
+  BranchSet waiting_ = 0;  ///< The branches that have begun and not started.
   Engine engine_;
 };
 

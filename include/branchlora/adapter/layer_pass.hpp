@@ -1,9 +1,11 @@
 /// @file
-/// What an adapter computes: the equation of both passes, step by step.
+/// What an adapter computes: the equation of both passes, step by step. Longer than other headers,
+/// since the steps of one pass are read beside those of the other.
 #pragma once
 
 #include <concepts>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "branchlora/adapter/adapter.hpp"
@@ -12,6 +14,7 @@
 #include "branchlora/adapter/low_rank.hpp"
 #include "branchlora/adapter/mix/branch_mix.hpp"
 #include "branchlora/adapter/routing_context.hpp"
+#include "branchlora/adapter/start_pair.hpp"
 #include "branchlora/adapter/task_transform.hpp"
 #include "branchlora/core/plan.hpp"
 
@@ -25,6 +28,7 @@ namespace branchlora {
 ///     v = Lambda_t u    where the transform policy says so, for the task t
 ///     z = mix(v, g)     V::b_rows scalars a token, zero for branches that were not chosen
 ///     y += s B z
+///     y -= s B0 A0 x    where a start is taken off the frozen weight
 ///
 /// with the policies deciding every step. B is stored transposed, b_rows x d_out, so that every
 /// factor has few long rows and the three skinny products of the backend serve both directions.
@@ -46,6 +50,8 @@ struct LayerPass {
   static constexpr bool routed = !std::same_as<Gate, NoGate<B, V>>;
   static constexpr bool sparse = !V::dense;
   static constexpr bool transformed = V::Transform::enabled;
+  /// Whether the frozen weight is the residual of a start.
+  static constexpr bool residual = V::residual;
   /// Rows of a router right below A, so that one product makes u and the scores.
   static constexpr Index below = Gate::below_a ? V::gate_rows : 0;
   /// Whether the mix is fused into the gate's step: u depends on no choice, so that a token is
@@ -66,7 +72,8 @@ struct LayerPass {
                  .branches = V::capacity,
                  .shared = V::Trunk::shared,
                  .router_rows = below},
-                random, typename V::Init{}) {
+                random, init::Drawn<typename V::Init>{}),
+        start(parameters, name_, d_in, d_out, V::rank, V::capacity) {
     if constexpr (Gate::below_a) gate.adopt(*factors.router());
   }
 
@@ -77,6 +84,7 @@ struct LayerPass {
     Var<T> x, y, out;
     MatrixView<T> down;     ///< u, and beside it the scores of a router below A.
     MatrixView<T> u, v, z;  ///< One row a token.
+    MatrixView<T> u0;       ///< A0 x, where a start is taken off.
     typename Gate::Pass gates;
 
     void backward(Tape<B>& tape) const { layer->backward(tape, *this); }
@@ -86,7 +94,7 @@ struct LayerPass {
   /// train.
   struct Gradients {
     MatrixView<const T> y;
-    MatrixView<T> z, down, u;
+    MatrixView<T> z, down, u, u0;
     GradientSink<T> b, a;
     GateGradients<T> gates;
   };
@@ -133,13 +141,18 @@ struct LayerPass {
   void to_u(B& backend, const Pass& p, Index t, Index n) const {
     backend.skinny_dot(p.x.value().middle_rows(t, n), factors.down_and_router(), T(1),
                        p.down.middle_rows(t, n), false, chosen_in_a(p).from(t));
+    if constexpr (residual) {
+      backend.skinny_dot(p.x.value().middle_rows(t, n), start.down(), T(1), p.u0.middle_rows(t, n),
+                         false, chosen_in_a(p).from(t));
+    }
   }
   void to_v(Tape<B>& tape, Pass& p) const { p.v = transform.forward(tape, p.gates, p.u); }
   void to_z(B& backend, const Pass& p, Index t, Index n) const {
     gate::for_tokens(backend, p.gates, t, n, mix::Forward<Mix, T>{p.v, p.z});
   }
   void to_y(B& backend, const Pass& p, const Plan<B>& plan) const {
-    const LowRankTerms<T> terms{LowRankTerm<T>{p.z, factors.up(), scale, chosen_in_b(p)}};
+    LowRankTerms<T> terms{LowRankTerm<T>{p.z, factors.up(), scale, chosen_in_b(p)}};
+    if constexpr (residual) terms[1] = {p.u0, start.up(), -scale, chosen_in_b(p)};
     const MatrixView<const T> x = p.x.value();
     const RowWork<B> work = plan.begin(backend, x.rows);
     if (p.base != nullptr) {
@@ -153,6 +166,10 @@ struct LayerPass {
   void to_dz(B& backend, const Pass& p, const Gradients& d, Index t, Index n) const {
     backend.skinny_dot(d.y.middle_rows(t, n), factors.up(), scale, d.z.middle_rows(t, n), false,
                        chosen_in_b(p).from(t));
+    if constexpr (residual) {
+      backend.skinny_dot(d.y.middle_rows(t, n), start.up(), -scale, d.u0.middle_rows(t, n), false,
+                         chosen_in_b(p).from(t));
+    }
   }
   void sum_b(B& backend, const Pass& p, const Gradients& d, Index t, Index n) const {
     if (d.b.view.empty()) return;
@@ -174,6 +191,7 @@ struct LayerPass {
     LowRankTerms<T> terms{
         LowRankTerm<T>{below > 0 ? d.down : d.u, factors.down_and_router(), T(1), chosen_in_a(p)}};
     if (!d.gates.router.empty()) terms[1] = {d.gates.logits, d.gates.router, T(1), {}};
+    if constexpr (residual) terms[1] = {d.u0, start.down(), T(1), chosen_in_a(p)};
     if (p.x.needs_grad() && p.base != nullptr) {
       const auto dx = tape.gradient(p.x);
       fused::frozen_backward(backend, d.y, *p.base, dx.view, dx.add, terms, work);
@@ -189,9 +207,10 @@ struct LayerPass {
 
   Pass open(Tape<B>& tape, Var<T> x, Var<T> y, const typename B::FrozenWeight* base,
             const RoutingContext& context) {
-    Pass p{this, base, x, y, {}, {}, {}, {}, {}, {}};
+    Pass p{this, base, x, y, {}, {}, {}, {}, {}, {}, {}};
     p.down = tape.scratch(x.rows(), V::a_rows + below);
     p.u = p.v = p.z = p.down.middle_cols(0, V::a_rows);
+    if constexpr (residual) p.u0 = tape.scratch(x.rows(), V::a_rows);
     if constexpr (routed) {
       expect_context(context, x.rows());
       p.z = tape.scratch(x.rows(), V::b_rows);
@@ -208,6 +227,7 @@ struct LayerPass {
     d.z = tape.scratch(tokens, V::b_rows);
     d.down = tape.scratch(tokens, p.down.cols);
     d.u = routed ? d.down.middle_cols(0, V::a_rows) : d.z;
+    if constexpr (residual) d.u0 = tape.scratch(tokens, V::b_rows);
     if (factors.b_trains()) d.b = factors.b_gradient();
     if (factors.a_trains() || (below > 0 && gate.trains())) d.a = factors.a_gradient();
     d.gates = gate.gradients(tape, p.gates, tokens, beside_u(d.down));
@@ -241,6 +261,7 @@ struct LayerPass {
   Gate gate;
   TaskTransform<B, V> transform;
   LowRank<B> factors;
+  std::conditional_t<residual, StartPair<B>, NoStartPair<B>> start;
 };
 
 }  // namespace branchlora

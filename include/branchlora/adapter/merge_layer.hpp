@@ -10,6 +10,17 @@
 
 namespace branchlora {
 
+/// W -= s B0^T A0 of a branch, where a start is taken off.
+template <Backend B, class V>
+void take_off_start(const LayerPass<B, V>& layer, MatrixView<typename B::Scalar> weight,
+                    Index branch) {
+  using T = typename B::Scalar;
+  if constexpr (LayerPass<B, V>::residual) {
+    layer.factors.backend().gemm(Op::transpose, Op::none, -layer.scale, layer.start.b(branch).value,
+                                 layer.start.a(branch).value, T(1), weight);
+  }
+}
+
 /// W += s B^T A, for a variant without gates; W is d_out x d_in.
 template <Backend B, class V>
 void merge_layer(const LayerPass<B, V>& layer, MatrixView<typename B::Scalar> weight) {
@@ -17,6 +28,7 @@ void merge_layer(const LayerPass<B, V>& layer, MatrixView<typename B::Scalar> we
   const auto& factors = layer.factors;
   factors.backend().gemm(Op::transpose, Op::none, layer.scale, factors.up(), factors.down(), T(1),
                          weight);
+  take_off_start(layer, weight, 0);
 }
 
 /// W += s B^T M A, with M what the gates and the matrix of `task` make of u, for a variant whose
@@ -48,6 +60,7 @@ void merge_layer_of_task(const LayerPass<B, V>& layer, MatrixView<typename B::Sc
   const auto down = tape.scratch(V::b_rows, weight.cols);
   backend.gemm(Op::transpose, Op::none, T(1), z, factors.down(), T(0), down);
   backend.gemm(Op::transpose, Op::none, layer.scale, factors.up(), down, T(1), weight);
+  take_off_start(layer, weight, task);
 }
 
 }  // namespace branchlora

@@ -72,6 +72,10 @@ Method<B> method_of() {
     for (const Stage& stage : V::Supervision::stages) method.stages.push_back(stage.share);
   }
   method.reads_weight = requires { requires V::reads_weight; };
+  if constexpr (requires { V::needs; }) {
+    method.needs = V::needs;
+    method.reads_weight = method.reads_weight || V::needs.weight;
+  }
   method.has_bank = requires { V::Freezing::own_branch; };
   if constexpr (requires { V::BranchStart::at; }) method.branch_start = V::BranchStart::at;
   if constexpr (requires { typename V::template Ffn<B>; }) {

@@ -28,6 +28,7 @@ struct OnAttention {
   using Freezing = typename V::Freezing;
   static constexpr bool per_task_router = V::per_task_router;
   static constexpr int gate_rows = V::gate_rows;
+  static constexpr init::Needs needs = V::needs;
 
   /// Whether the linear of that name, the last part of it, has an adapter.
   static constexpr bool adapts(std::string_view linear) {

@@ -121,6 +121,10 @@ std::vector<RunResult> run_generated(B& backend, const Base& base,
                                      const Listener& listener = {},
                                      const GeneratorOptions& options = {}) {
   expect(!method.per_task_router, "{}: a task alone has one router: it needs no selector", name);
+  expect(!method.needs.any(),
+         "{}: a generator makes A and B alone: expected a start from their shape, found one that "
+         "sees more",
+         name);
   o.projector_rate = 0;
   method = with_generated_adapters(std::move(method));
   const auto learned = [](const auto& p) {

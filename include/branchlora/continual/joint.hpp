@@ -108,8 +108,10 @@ std::vector<RunResult> run_joint(B& backend, const Base& base, std::span<const T
     add_task(done, t, tasks[static_cast<std::size_t>(t)].train);
   }
   const Split<B> all = join(backend, tasks);
-  const double seconds =
-      seconds_of([&] { train(learner, all, "all tasks", o.steps * count, learner.random, ranks); });
+  const double seconds = seconds_of([&] {
+    start_adapters(learner.model, learner.tape, all, o);
+    train(learner, all, "all tasks", o.steps * count, learner.random, ranks);
+  });
   done.scores.resize(tasks.size() - 1);  // nothing is scored before the end
   for (Selected& s : done.selectors) s.scores = done.scores;
   score_tasks(learner, tasks, count - 1, count, done);

@@ -27,6 +27,7 @@ struct Options {
   bool recompute = false;       ///< Calculate activations again in the backward pass: less memory.
   bool full_matrix = false;     ///< Score tasks that lie further ahead than the next one too.
   Index observed = 256;         ///< Training samples that tell how active each branch is.
+  Index start_samples = 256;    ///< Training samples that a start sees which asks for any.
   Index answer_tokens = 14;     ///< Longest answer that is generated.
   Index evaluation_batch = 64;  ///< Questions answered together.
 

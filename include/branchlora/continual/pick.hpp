@@ -52,4 +52,19 @@ Var<typename B::Scalar> gather_features(Tape<B>& tape, const std::vector<Pick<B>
   return tape.constant(all);
 }
 
+/// What the mean loss on some samples weighs in that on `all`, which they are a part of: as much as
+/// their answers' tokens, or as they are many where nothing has an answer.
+template <Backend B>
+double loss_weight(const std::vector<Pick<B>>& part, const std::vector<Pick<B>>& all) {
+  const auto tokens = [](const std::vector<Pick<B>>& samples) {
+    std::size_t sum = 0;
+    for (const Pick<B>& p : samples) {
+      for (const model::TokenTurn& turn : p.example().turns) sum += turn.answer.size();
+    }
+    return static_cast<double>(sum);
+  };
+  if (tokens(all) > 0) return tokens(part) / tokens(all);
+  return static_cast<double>(part.size()) / static_cast<double>(all.size());
+}
+
 }  // namespace branchlora::continual

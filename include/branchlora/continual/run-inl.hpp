@@ -44,6 +44,10 @@ BRANCHLORA_INLINE void add_strategies(RunConfig& config, const std::vector<RunCo
   }
 }
 
+BRANCHLORA_INLINE void add_start(RunConfig& config, Index samples) {
+  config.json()["start_samples"] = samples;
+}
+
 BRANCHLORA_INLINE std::string run_identity(const std::string& base,
                                            const std::vector<std::string>& tasks,
                                            const std::string& name, const Options& options,

@@ -25,6 +25,7 @@
 #include "branchlora/continual/run_result.hpp"
 #include "branchlora/continual/selection.hpp"
 #include "branchlora/continual/snapshot.hpp"
+#include "branchlora/continual/start_adapters.hpp"
 #include "branchlora/continual/strategy.hpp"
 #include "branchlora/continual/task_data.hpp"
 #include "branchlora/core/error.hpp"
@@ -51,6 +52,9 @@ RunConfig config_of_run(const Options& options, const std::string& variant,
 /// Adds what strategies a run had, and the most bytes that each has held.
 void add_strategies(RunConfig& config, const std::vector<RunConfig>& strategies,
                     const std::vector<Index>& held_bytes);
+
+/// Adds how many samples a start saw, as `start_samples`.
+void add_start(RunConfig& config, Index samples);
 
 /// The text of `continual::run_identity`.
 std::string run_identity(const std::string& base, const std::vector<std::string>& tasks,
@@ -109,21 +113,6 @@ double seconds_of(F f) {
   const auto start = std::chrono::steady_clock::now();
   f();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// What the mean loss on some samples weighs in that on `all`, which they are a part of: as much as
-/// their answers' tokens, or as they are many where nothing has an answer.
-template <Backend B>
-double loss_weight(const std::vector<Pick<B>>& part, const std::vector<Pick<B>>& all) {
-  const auto tokens = [](const std::vector<Pick<B>>& samples) {
-    std::size_t sum = 0;
-    for (const Pick<B>& p : samples) {
-      for (const model::TokenTurn& turn : p.example().turns) sum += turn.answer.size();
-    }
-    return static_cast<double>(sum);
-  };
-  if (tokens(all) > 0) return tokens(part) / tokens(all);
-  return static_cast<double>(part.size()) / static_cast<double>(all.size());
 }
 
 /// Trains `steps` steps on a split, called `task`, in the method's stages. The schedule and AdamW's
@@ -212,6 +201,8 @@ RunResult record_of(const Learner<B>& learner, std::span<const TaskData<B>> task
   result.seed = o.seed;
   result.protocol = "Domain-IL";
   result.config = detail::config_of_run(o, learner.method.description, learner.base.digest);
+  const init::Needs& needs = learner.method.needs;
+  if (needs.inputs || needs.gradient) detail::add_start(result.config, o.start_samples);
   result.R = empty_accuracy_matrix(tasks.size());
   for (const TaskData<B>& task : tasks) {
     result.tasks.push_back(task.info.name);
@@ -308,6 +299,7 @@ std::vector<RunResult> run_stream(B& backend, const Base& base, std::span<const 
       for (auto& s : learner.strategies) s->begin_task(lesson);
       model.for_each_adapter([&](auto& adapter) { adapter.begin_task(t); });
       start_branches(learner, done, t, task.train);
+      start_adapters(model, learner.tape, task.train, o);
       train(learner, task.train, task.info.name, o.steps, lesson.random, ranks);
       for (auto& s : learner.strategies) s->end_task(lesson);
     }));

@@ -1,10 +1,14 @@
 /// @file
-/// Policy: how A starts. B starts at zero, always, so that a new adapter changes nothing.
+/// Policy: how A and B start. A new adapter changes nothing: B is zero, or what the factors are at
+/// the start is taken off the frozen weight.
 #pragma once
 
 #include <cmath>
+#include <concepts>
+#include <type_traits>
 
 #include "branchlora/adapter/policy/policy.hpp"
+#include "branchlora/adapter/policy/start.hpp"
 #include "branchlora/core/random.hpp"
 
 namespace branchlora {
@@ -14,18 +18,43 @@ struct KaimingUniform;
 }
 
 namespace category {
-/// How A starts. Default: `init::KaimingUniform`.
+/// How A and B start. Default: `init::KaimingUniform`.
 struct Init {
   /// Whether `P` has each member that is asked for; if not, an error for it where `say` holds.
   template <class P, bool say = false>
   static consteval bool check() {
-    constexpr bool draw = requires(const Random& random) {
-      { P::draw(random, std::uint64_t{0}, Index{1}) } -> std::same_as<double>;
-    };
-    static_assert(draw || !say,
-                  "A policy of category::Init lacks `static double draw(const Random& random, "
-                  "std::uint64_t i, Index fan_in)`: element i of A.");
-    return draw;
+    if constexpr (requires { P::needs; }) {
+      constexpr bool needs = std::same_as<decltype(P::needs), const init::Needs>;
+      static_assert(needs || !say,
+                    "A policy of category::Init lacks `static constexpr init::Needs needs`: what a "
+                    "start asks for.");
+      if constexpr (needs) {
+        static_assert(P::needs.any() || !say,
+                      "A policy of category::Init that needs nothing has a `draw`, not a `start`.");
+        if (!P::needs.any()) return false;
+      }
+      constexpr bool start = requires(const init::Given& given) {
+        { P::start(given) } -> std::same_as<init::Factors>;
+      };
+      static_assert(start || !say,
+                    "A policy of category::Init lacks `static init::Factors start(const "
+                    "init::Given& given)`: the factors, from what it needs.");
+      constexpr bool residual = requires {
+        { P::residual } -> std::convertible_to<bool>;
+      };
+      static_assert(residual || !say,
+                    "A policy of category::Init lacks `static constexpr bool residual`: whether "
+                    "what the factors are at the start is taken off the frozen weight.");
+      return needs && start && residual;
+    } else {
+      constexpr bool draw = requires(const Random& random) {
+        { P::draw(random, std::uint64_t{0}, Index{1}) } -> std::same_as<double>;
+      };
+      static_assert(draw || !say,
+                    "A policy of category::Init lacks `static double draw(const Random& random, "
+                    "std::uint64_t i, Index fan_in)`: element i of A.");
+      return draw;
+    }
   }
   template <class P>
   static constexpr bool accepts = check<P>();
@@ -36,6 +65,10 @@ struct Init {
 
 /// Asks for `draw(random, i, fan_in)`: element `i` of an A with `fan_in` columns. One that says how
 /// a linear router starts as well has a `draw_router` of the same form.
+///
+/// Or for `needs`, what the start asks for beside a shape (`init::Needs`); `start(given)`, A and B
+/// from that; and `residual`: where it holds, the frozen weight W becomes the residual W - s B A
+/// of the start, else B must be zero. Until it starts, such an adapter is drawn as the default.
 template <class P>
 concept InitPolicy = PolicyOf<P, category::Init> && category::Init::accepts<P>;
 
@@ -75,6 +108,25 @@ struct GaussianAll {
   }
   bool operator==(const GaussianAll&) const = default;
 };
+
+/// What the start of a policy asks for beside a shape: nothing, if it is drawn.
+template <InitPolicy P>
+consteval Needs needs_of() {
+  if constexpr (requires { P::needs; }) return P::needs;
+  return {};
+}
+
+/// Whether what the factors are at the start is taken off the frozen weight.
+template <InitPolicy P>
+consteval bool has_residual() {
+  if constexpr (requires { P::needs; }) return P::residual;
+  return false;
+}
+
+/// How the factors are drawn before they start: by the policy, or as the default where it draws
+/// none.
+template <InitPolicy P>
+using Drawn = std::conditional_t<needs_of<P>().any(), KaimingUniform, P>;
 
 }  // namespace init
 }  // namespace branchlora
