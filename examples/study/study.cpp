@@ -31,7 +31,7 @@ using Tasks = std::vector<continual::TaskData<Backend>>;
 using Results = std::vector<continual::RunResult>;
 
 struct Settings {
-  std::filesystem::path data = BRANCHLORA_SOURCE_DIR "/data/minicoin";
+  std::filesystem::path data;
   std::filesystem::path base = BRANCHLORA_SOURCE_DIR "/data/base/base.safetensors";
   std::filesystem::path vocabulary = BRANCHLORA_SOURCE_DIR "/data/pretrain/vocab.json";
   std::filesystem::path out = "results";
@@ -497,8 +497,9 @@ std::vector<std::string> record_files(const Row& row, const std::string& file) {
 }
 
 int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows,
-         const Processes& processes) {
+         const Processes& processes, const std::string& pack) {
   Settings s;
+  s.data = std::filesystem::path(BRANCHLORA_SOURCE_DIR) / "data" / pack;
   if (processes.count == 1) {
     s.cores = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     s.jobs = s.cores;

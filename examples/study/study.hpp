@@ -62,9 +62,10 @@ struct Processes {
 
 /// The program: reads the command line, runs the rows, prints the table and writes the results
 /// folder, which all processes must see. Data are loaded once; processes meet after each phase, and
-/// the first prints. Returns the exit status, the same in each.
+/// the first prints. `pack` is the folder of `data/` whose tasks are learned unless the command
+/// line names another. Returns the exit status, the same in each.
 int main(int argc, char** argv, const std::string& title, const std::vector<Row>& rows,
-         const Processes& processes = {});
+         const Processes& processes = {}, const std::string& pack = "minicoin");
 
 /// The program that scores a checkpoint of one of these rows, or the base model alone, on data
 /// folders. Returns the exit status.
