@@ -36,7 +36,7 @@ class DoraLayer final : public PlainAdapter<B> {
     pair_.use(1, 0);
     magnitude_->decays = false;
     parameters.set_trainable(*magnitude_, true);
-    start();
+    measure_rows();
   }
 
   /// m / n * (y + s B A x), in new memory; that of y holds the sum in the brackets afterwards.
@@ -66,7 +66,7 @@ class DoraLayer final : public PlainAdapter<B> {
   // Public since nvcc takes device lambdas from public functions only.
 
   /// The squared norms of W's rows, and m as their roots.
-  void start() {
+  void measure_rows() {
     parameters_->backend().for_rows(
         weight_.rows, [w = weight_, squares = squares_.view().data,
                        m = magnitude_->value.data] BRANCHLORA_BODY(auto team, Index o) {
