@@ -98,10 +98,13 @@ TEST_CASE("kernels and products of an adapted linear") {
   check_launches(launches_of<MoeSparse>(), 6, 8);
   check_launches(launches_of<BranchToken>(), 5, 8);
   check_launches(launches_of<Branch>(), 5, 8);
+  check_launches(launches_of<Bank6>(), 5, 6);
+  check_launches(launches_of<BankSoft>(), 4, 6);
 }
 
 TEST_CASE("more tasks in a batch take no more launches where a router reads a sequence") {
   CHECK(launches_of<Branch>({0, 1, 0}) == launches_of<Branch>());
+  CHECK(launches_of<Bank6>({0, 1, 0}) == launches_of<Bank6>());
   CHECK(launches_of<BranchToken>({0, 1, 0}).forward == launches_of<BranchToken>().forward + 4);
 }
 
