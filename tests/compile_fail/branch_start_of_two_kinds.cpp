@@ -1,5 +1,6 @@
 // A branch that starts at another one's values, and at what its init sees of the weight.
 // expect: A branch starts at another one's values or at what its init sees, not at both.
+#include "branchlora/adapter/policy/init/pissa.hpp"
 #include "branchlora/adapter/variant/lora_bank.hpp"
 
 using namespace branchlora;
