@@ -241,20 +241,17 @@ class Study {
     for (const Row* row : rows_) {
       const std::map<double, double> means = found(*row);
       if (means.size() < 2) continue;
-      const double best = best_of(means);
-      const auto tried = [&](auto outside) {
-        return std::ranges::count_if(means, [&](const auto& m) { return outside(m.first); });
+      // `end` is the lowest or the highest that was tried, and what follows it its neighbour.
+      const auto go_beyond = [&](auto end, auto outside) {
+        const auto rate = [](const auto& tried) { return tried.first; };
+        if (end->first == best_of(means) &&
+            std::ranges::count_if(means, outside, rate) < s_.search_beyond) {
+          search_at(*row, beyond(end->first, std::next(end)->first));
+        }
       };
-      if (best == means.begin()->first && tried([low = std::ranges::min(s_.search)](double r) {
-                                            return r < low;
-                                          }) < s_.search_beyond) {
-        search_at(*row, beyond(best, std::next(means.begin())->first));
-      }
-      if (best == means.rbegin()->first && tried([high = std::ranges::max(s_.search)](double r) {
-                                             return r > high;
-                                           }) < s_.search_beyond) {
-        search_at(*row, beyond(best, std::next(means.rbegin())->first));
-      }
+      const auto [low, high] = std::ranges::minmax(s_.search);
+      go_beyond(means.begin(), [low = low](double rate) { return rate < low; });
+      go_beyond(means.rbegin(), [high = high](double rate) { return rate > high; });
     }
     return searched_.jobs.size() > jobs;
   }
